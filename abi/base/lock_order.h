@@ -1,0 +1,42 @@
+/* The one lock order, outermost first. A thread may take a lock only if its rank is greater than
+ * that of every lock it holds (equal ranks: only with mutex_lock_nested(), whose caller says why
+ * that is safe). Debug builds (LOCK_CHECK) assert it per thread. */
+#pragma once
+
+enum lock_rank {
+	LOCK_NONE = 0,		 /* not ordered: a leaf that calls nothing */
+	LOCK_CHECKPOINT,	 /* kernel-wide stop */
+	LOCK_EXEC,		 /* thread_group exec/cred guard */
+	LOCK_EPOLL_TREE,	 /* nesting of epoll instances */
+	LOCK_TTY_CTRL,
+	LOCK_MM_MAP,		 /* mm->map_lock: one address space's VMA tree */
+	LOCK_RENAME,		 /* vfs: one rename at a time across directories */
+	LOCK_INODE_DIR,		 /* vfs: inode->dir_lock (parent before child) */
+	LOCK_OVERLAY,		 /* overlay: copy-up of one inode */
+	LOCK_INODE_DIR_LOWER,	 /* vfs: dir_lock of a file system below an overlay */
+	LOCK_MOUNT,		 /* mount trees */
+	LOCK_FILE_POS,		 /* file->pos_lock */
+	LOCK_INODE_DATA,	 /* inode->data_lock: contents and size */
+	LOCK_TASKS,		 /* kernel.tasks_lock: task tree, pgrps, sessions, signals */
+	LOCK_FDTABLE,
+	LOCK_FS_CONTEXT,	 /* root, cwd, umask */
+	LOCK_SOCKET,
+	LOCK_SOCKET_PEER,
+	LOCK_PIPE,
+	LOCK_TTY,
+	LOCK_FILE_LOCKS,	 /* POSIX, OFD and flock tables */
+	LOCK_INOTIFY,
+	LOCK_EPOLL,		 /* one epoll instance's ready list */
+	LOCK_FUTEX,
+	LOCK_DCACHE,		 /* dirent hash, children lists */
+	LOCK_DCACHE_LRU,
+	LOCK_INODE_ATTR,	 /* inode attributes */
+	LOCK_P9,		 /* one 9P connection's tables */
+	LOCK_TMPFS,		 /* tmpfs block accounting */
+	LOCK_TIMER,		 /* timer heap */
+	LOCK_WAITQ,		 /* wait queues: callbacks run under it */
+	LOCK_TASK_WAKE,		 /* a task's own wake state */
+	LOCK_PLATFORM,
+	LOCK_PLATFORM_THREAD,
+	LOCK_LOG,
+};

@@ -1,0 +1,166 @@
+/* The platform: runs guest code in host processes of its own ("stubs"), one process an address
+ * space, one host thread a guest thread, and reports what the guest asks for. The sentry above it
+ * knows nothing of SIGSYS, ptrace or stubs.
+ *
+ * Who calls: every guest thread has one sentry thread S. Only S calls the functions that take
+ * the pf_thread, except those marked "any thread". A pf_thread is either *running* (inside
+ * pf_run) or *stopped*; the guest executes nothing of that thread while it is stopped.
+ *
+ * Trust: everything in a stub's memory belongs to the guest. Each value is copied once, then
+ * checked. A stub that breaks the protocol, dies or hangs is killed and reported as PF_DEAD.
+ *
+ * Addresses are guest virtual addresses, sizes bytes, times ns of CLOCK_MONOTONIC.
+ * Functions return 0 or a count, or -errno. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "abi/base/gptr.h"
+
+/* The guest may map [PF_GUEST_MIN, PF_GUEST_MAX); the stub, its arenas and thunks lie above. */
+#define PF_GUEST_MIN 0x10000UL
+#define PF_GUEST_MAX 0x7ffe00000000UL
+
+struct platform;  /* one a sandbox */
+struct pf_space;  /* one guest address space; reference counted by its creator alone */
+struct pf_thread; /* one guest thread */
+
+/* General registers of a stopped thread, in the names of x86-64. orig_rax: the number of the
+ * system call that stopped it, or -1. fs_base/gs_base: what the guest set. */
+struct pf_regs {
+	uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
+	uint64_t rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip;
+	uint64_t eflags;
+	uint64_t fs_base, gs_base;
+	int64_t orig_rax;
+};
+
+enum pf_event_kind {
+	PF_SYSCALL,   /* nr and args are set; regs.rip lies behind the instruction */
+	PF_FAULT,     /* a hardware exception: signo, code, addr, trapno, error are set */
+	PF_INTERRUPT, /* pf_interrupt() was called; nothing else happened */
+	PF_DEAD,      /* the host thread or process is gone; only pf_thread_destroy() is left */
+};
+
+struct pf_event {
+	enum pf_event_kind kind;
+	uint64_t nr, args[6];	/* PF_SYSCALL; nr is not yet checked */
+	int signo;		/* PF_FAULT: SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP */
+	int code;		/* si_code as the host gave it */
+	uint64_t addr;		/* si_addr */
+	uint64_t trapno, error; /* of the sigcontext (err bit 1: write; bit 4: fetch) */
+};
+
+/* A mapping operation that a thread's stub runs on the host. `fd` is a descriptor of the sentry's,
+ * borrowed until the call has been reported; it is passed for PF_MMAP of a file, else -1. */
+enum pf_call_nr { PF_MMAP, PF_MUNMAP, PF_MPROTECT, PF_MREMAP, PF_MADVISE };
+
+struct pf_call {
+	enum pf_call_nr nr;
+	uint64_t arg[6]; /* as of the system call; for PF_MMAP arg[4] is ignored and fd is used */
+	int fd;
+	/* For pf_call_post(): called once, with what the host returned (-errno on failure), on
+	 * some sentry thread that holds no lock. May be NULL. */
+	void (*done)(void *ctx, int64_t result);
+	void *ctx;
+};
+
+struct pf_config {
+	const char *name;	/* "seccomp" or "ptrace" */
+	bool spin_allowed;	/* more than one CPU, and the quota allows two */
+	size_t spare_stubs;	/* how many to keep forked ahead */
+	bool have_pid_namespace;/* else stubs need PDEATHSIG */
+	int zygote_fd;		/* reserved; -1 */
+};
+
+/* What a stub may answer by itself; published by pf_publish(), read by the guest. */
+struct pf_identity {
+	int32_t tgid, tid, ppid;
+	uint32_t uid, euid, gid, egid;
+	bool answers_allowed;	/* false while traced or filtered */
+};
+
+struct pf_ops {
+	const char *name;
+
+	/* Starts the zygote. Must be called once, before any other thread exists. */
+	int (*start)(const struct pf_config *cfg, struct platform **out);
+	void (*stop)(struct platform *p);
+
+	/* A blank address space, with one stopped thread whose registers are zero and whose FP
+	 * state is the initial one. Takes a spare stub if there is one. */
+	int (*space_new)(struct platform *p, struct pf_space **space, struct pf_thread **thread);
+	/* A copy of caller's address space (host copy-on-write) with one stopped thread, a copy of
+	 * caller's registers, FP state, and FS/GS base. One fork at a time per space: the caller
+	 * holds off others and overlapping pf_calls. */
+	int (*space_fork)(struct pf_thread *caller, struct pf_space **space,
+			  struct pf_thread **thread);
+	/* Another stopped thread in caller's space, registers and FP state copied from caller. */
+	int (*thread_new)(struct pf_thread *caller, struct pf_thread **thread);
+
+	/* Ends the host thread (the space goes on while other threads or the creator hold it).
+	 * With kill_space the whole stub process is killed at once. Frees `t`; any pf_calls that
+	 * were posted and not reported complete with -EINTR. */
+	void (*thread_destroy)(struct pf_thread *t);
+	/* Kills the stub process and reaps it; all threads in it report PF_DEAD. The structure
+	 * itself is freed when its last thread is destroyed. Any thread. */
+	void (*space_kill)(struct pf_space *s);
+
+	/* Registers of a stopped thread: S may read and write them freely between runs. Changes
+	 * (all of them, rcx and r11 too) take effect at the next run. */
+	struct pf_regs *(*regs)(struct pf_thread *t);
+	/* FP state in the format of the Linux signal frame (fxsave, sw_reserved with magics,
+	 * XSAVE image): what a guest handler finds behind uc_mcontext.fpregs. */
+	size_t (*fpu_size)(struct platform *p);
+	int (*fpu_get)(struct pf_thread *t, void *buf, size_t cap); /* the size, or -errno */
+	/* Untrusted bytes: header and MXCSR are checked, unknown features refused (-EINVAL).
+	 * An image without the magics is taken as a plain 512-byte fxsave. */
+	int (*fpu_set)(struct pf_thread *t, const void *buf, size_t len);
+	void (*fpu_reset)(struct pf_thread *t);
+
+	/* Runs guest code until the next event. Posted calls run first, in order. Returns at once
+	 * with PF_INTERRUPT when an interrupt is pending. */
+	void (*run)(struct pf_thread *t, struct pf_event *ev);
+	/* Any thread, any lock of rank below LOCK_PLATFORM. Makes the current or next run return
+	 * (PF_INTERRUPT, or another event that came first: then the interrupt stays pending).
+	 * Never blocks. */
+	void (*interrupt)(struct pf_thread *t);
+	/* Drops a pending interrupt. */
+	void (*interrupt_clear)(struct pf_thread *t);
+
+	/* Runs one host call now, while t is stopped; its result. -EINTR: the stub died. */
+	int64_t (*call)(struct pf_thread *t, const struct pf_call *c);
+	/* Queues a call that rides on t's next run; -EAGAIN: the queue is full, use call().
+	 * A call with an fd may be run at once by the platform (done() is then called before the
+	 * return). */
+	int (*call_post)(struct pf_thread *t, const struct pf_call *c);
+	/* Any thread: waits until all calls posted on t so far have been reported. */
+	void (*call_wait)(struct pf_thread *t);
+
+	/* Guest memory. Any thread. The number of bytes copied, which is less than len only when
+	 * the next byte is not accessible; -EFAULT when that is the first; -ESRCH when the space
+	 * is dead. The caller has checked that the range ends below PF_GUEST_MAX. */
+	ssize_t (*read)(struct pf_space *s, void *dst, struct gptr src, size_t len);
+	ssize_t (*write)(struct pf_space *s, struct gptr dst, const void *src, size_t len);
+	/* Compare-and-exchange, in the guest's memory, of a 32-bit word, 4-byte aligned: 0 with
+	 * the value found in *old, or -EFAULT. Done by t's stub, t stopped. */
+	int (*cmpxchg32)(struct pf_thread *t, struct gptr addr, uint32_t expect, uint32_t desired,
+			 uint32_t *old);
+
+	void (*publish)(struct pf_thread *t, const struct pf_identity *id);
+	/* Where the host's vDSO lies in s (above PF_GUEST_MAX), or 0. */
+	uint64_t (*host_vdso)(struct pf_space *s);
+	/* CPU time that the host thread / all threads of s so far have used, in ns. Any thread.
+	 * user and sys separately. */
+	int (*thread_cpu_time)(struct pf_thread *t, uint64_t *user_ns, uint64_t *sys_ns);
+	/* Resident bytes of the stub process, for RSS and --memory. */
+	uint64_t (*space_rss)(struct pf_space *s);
+	struct pf_space *(*thread_space)(struct pf_thread *t);
+};
+
+/* NULL for an unknown name. */
+const struct pf_ops *platform_lookup(const char *name);
+extern const struct pf_ops platform_seccomp;
