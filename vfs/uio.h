@@ -1,0 +1,42 @@
+/* Where the bytes of a read or write come from or go to: a cursor over guest memory or over the
+ * sentry's own buffers. File systems only see these functions. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct uio;
+
+struct uio_ops {
+	/* Move n bytes (n <= u->resid) at the cursor and advance it by what was moved. The number
+	 * of bytes moved (less than n only if the rest is inaccessible), or -EFAULT if none. */
+	ssize_t (*to)(struct uio *u, const void *src, size_t n);   /* into the caller's memory */
+	ssize_t (*from)(struct uio *u, void *dst, size_t n);       /* out of the caller's memory */
+	ssize_t (*zero)(struct uio *u, size_t n);
+};
+
+struct uio {
+	const struct uio_ops *ops;
+	size_t resid; /* bytes left */
+	/* for uio_kernel */
+	const struct iovec *iov;
+	size_t iov_index, iov_offset;
+	struct iovec one;
+	/* for others (guest memory: sentry/mm/usercopy.h) */
+	void *owner;
+	const void *vec;
+	size_t vec_count;
+};
+
+/* A uio over the sentry's own memory; borrowed, must outlive the uio. */
+void uio_init_buf(struct uio *u, void *buf, size_t n);
+void uio_init_iov(struct uio *u, const struct iovec *iov, size_t n);
+
+/* As the ops; n is clipped to resid. */
+ssize_t uio_to(struct uio *u, const void *src, size_t n);
+ssize_t uio_from(struct uio *u, void *dst, size_t n);
+ssize_t uio_zero(struct uio *u, size_t n);
+/* Serves a read at `offset` of a whole text of `len` bytes: the usual proc file. */
+ssize_t uio_to_text(struct uio *u, const char *text, size_t len, uint64_t offset);
