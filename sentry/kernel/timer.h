@@ -1,0 +1,23 @@
+/* One timer heap for the whole sentry, served by one host thread that sleeps until the next
+ * deadline: nanosleep's deadlines don't need it (task_block), but timerfd, itimers, POSIX timers,
+ * alarm and --timeout do. Callbacks run on that thread with no lock held; they must not block. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi/base/rbtree.h"
+
+struct ktimer {
+	struct rb_node node;
+	uint64_t deadline_ns; /* absolute host CLOCK_MONOTONIC; protected by the heap's lock */
+	bool armed, running;
+	void (*fn)(struct ktimer *t);
+};
+
+void ktimer_init(struct ktimer *t, void (*fn)(struct ktimer *t));
+/* (Re)arms; a deadline in the past fires soon. */
+void ktimer_arm(struct ktimer *t, uint64_t deadline_ns);
+/* Disarms; on return fn is not running and will not (unless called from fn itself). */
+void ktimer_cancel(struct ktimer *t);
+int ktimer_start_thread(void);

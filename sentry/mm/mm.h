@@ -1,0 +1,82 @@
+/* Guest address spaces: the VMA tree is the truth about what may be where; the host mappings of the stub process
+ * are driven from it (DESIGN 4.2). Functions that change mappings run on a task whose mm it is (they need its
+ * stopped stub thread), unless they say otherwise. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi/base/gptr.h"
+#include "abi/base/lock.h"
+#include "abi/base/rbtree.h"
+#include "abi/base/ref.h"
+#include "platform/platform.h"
+
+struct cred;
+struct file;
+struct mm;
+struct task;
+
+struct vma {
+	struct rb_node node;
+	uint64_t start, end;   /* page-aligned */
+	uint32_t prot;	       /* PROT_* as the guest sees it */
+	uint32_t max_prot;     /* what mprotect may give (file mode) */
+	uint32_t flags;	       /* MAP_SHARED/MAP_PRIVATE, MAP_GROWSDOWN, MAP_NORESERVE, MAP_STACK... */
+	uint32_t vm_flags;     /* VMA_* : locked, dontfork, wipeonfork, dontdump, special */
+	struct file *file;     /* owned; NULL: anonymous */
+	uint64_t offset;       /* in the file */
+	const char *special;   /* "[heap]", "[stack]", "[vdso]", "[vvar]"; static */
+};
+
+enum { VMA_LOCKED = 1, VMA_DONTFORK = 2, VMA_WIPEONFORK = 4, VMA_DONTDUMP = 8 };
+
+struct mm {
+	struct ref ref;			/* tasks that use it */
+	struct mutex map_lock;		/* LOCK_MM_MAP: everything below, unless immutable */
+	struct pf_space *space;		/* immutable */
+	struct rb_tree vmas;
+	uint64_t brk_start, brk;
+	uint64_t mmap_base;
+	uint64_t start_code, end_code, start_data, end_data, start_stack;
+	uint64_t arg_start, arg_end, env_start, env_end;
+	uint64_t vdso_base;
+	uint64_t auxv[64];
+	size_t auxv_len;		/* entries of two words */
+	uint64_t total_pages, locked_pages, data_pages; /* accounting for RLIMIT_AS, MEMLOCK, DATA */
+	struct file *exe;		/* /proc/pid/exe */
+	void *impl;			/* busy ranges, pending calls: sentry/mm */
+};
+
+/* fork(2): a copy of caller's mm with its first thread. Holds off mapping operations of the
+ * other threads while the host clone runs. */
+int mm_fork(struct task *caller, struct mm **out, struct pf_thread **thread);
+/* A blank one for exec, with its first thread. */
+int mm_new(struct mm **out, struct pf_thread **thread);
+struct mm *mm_get(struct mm *m);
+/* The last reference kills the stub process. */
+void mm_put(struct mm *m);
+
+/* The system calls' bodies (man 2 of each name). mmap returns the address. */
+int64_t mm_mmap(struct task *t, uint64_t addr, uint64_t len, int prot, int flags,
+		struct file *file, uint64_t offset);
+int mm_munmap(struct task *t, uint64_t addr, uint64_t len);
+int mm_mprotect(struct task *t, uint64_t addr, uint64_t len, int prot);
+int64_t mm_mremap(struct task *t, uint64_t old, uint64_t old_len, uint64_t new_len, int flags,
+		  uint64_t new_addr);
+int64_t mm_brk(struct task *t, uint64_t brk);
+int mm_madvise(struct task *t, uint64_t addr, uint64_t len, int advice);
+int mm_msync(struct task *t, uint64_t addr, uint64_t len, int flags);
+
+/* A fault event of t: 0 when it was repaired (run again), else the signal to force is in
+ * *signo, *code. */
+int mm_handle_fault(struct task *t, const struct pf_event *ev, int *signo, int *code);
+
+/* For exec, before the task switches to it: like mm_mmap but on a thread of the new space. */
+int64_t mm_map_on(struct mm *m, struct pf_thread *th, uint64_t addr, uint64_t len, int prot,
+		  int flags, struct file *file, uint64_t offset);
+
+/* /proc/pid/maps: calls fn for each VMA under map_lock. */
+void mm_each_vma(struct mm *m, bool (*fn)(const struct vma *v, void *ctx), void *ctx);
+uint64_t mm_rss_bytes(struct mm *m);
