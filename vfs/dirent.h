@@ -1,12 +1,14 @@
 /* Dirents: a name in the tree, its parent, and its inode or the knowledge that there is none.
  *
  * References: a child holds one on its parent; open files, working directories and mounts hold
- * them on what they name. A dirent that nobody refers to stays cached if its fs says so (fs->caches; on the LRU of
- * dirent_cache.h, bounded) and is else freed. A negative dirent has inode == NULL.
+ * them on what they name; the cache holds one on each dirent that lookups can find (DIRENT_HASHED),
+ * until the LRU (dirent_cache.h), an unlink or an unmount takes it away. A negative dirent has
+ * inode == NULL.
  *
- * name, parent change only under the global rename lock (write) and the parents' dir_locks;
- * readers of either hold LOCK_DCACHE or the rename lock shared. inode changes (negative to positive
- * and back) only under the parent's dir_lock, exclusive. */
+ * name, parent change only under the parents' dir_locks (and the rename lock, exclusive, if the
+ * parent changes) and the tree lock (tree_lock.h), exclusive; readers hold any of these. inode
+ * changes once, from negative to positive, under the parent's dir_lock and the tree lock, both
+ * exclusive: who holds a reference to a positive dirent may use its inode without a lock. */
 #pragma once
 
 #include <stdatomic.h>
@@ -29,6 +31,9 @@ enum {
 	DIRENT_MOUNTPOINT = 1 << 2,
 	DIRENT_ROOT = 1 << 3,	  /* root of its fs: parent == itself */
 	DIRENT_ON_LRU = 1 << 4,
+	DIRENT_HASHED = 1 << 5,	  /* lookups find it: the cache holds a reference */
+	DIRENT_REFERENCED = 1 << 6, /* used since the LRU last looked */
+	DIRENT_ANON = 1 << 7,	  /* no place in any tree: its text is its name */
 };
 
 struct dirent {
@@ -39,10 +44,12 @@ struct dirent {
 	char *name;		/* NUL-terminated, owned */
 	size_t name_len;
 	_Atomic(struct inode *) inode; /* NULL: negative */
+	/* under the tree lock */
 	struct hnode hash;	/* (parent, name) */
-	struct list children;	/* of cached children; LOCK_DCACHE */
+	struct list children;	/* hashed children */
 	struct list sibling;
 	struct list lru;
+	unsigned mounts;	/* mounts on it; DIRENT_MOUNTPOINT while not 0 */
 };
 
 /* The root dirent of an fs; consumes the inode reference. */
@@ -59,7 +66,7 @@ static inline bool dirent_negative(const struct dirent *d)
 	return atomic_load_explicit(&((struct dirent *)d)->inode, memory_order_acquire) == NULL;
 }
 /* The child `name` of directory d: cached, or looked up (then cached, also when negative).
- * 0 with a reference, possibly to a negative dirent; -ENOENT only for file systems without negative caching.
+ * 0 with a reference, possibly to a negative dirent (-ENOENT is never returned).
  * Takes d's dir_lock (shared) if it must look up. */
 int dirent_lookup(struct dirent *d, const char *name, size_t len, struct dirent **out);
 /* The same for a caller that holds d's dir_lock. */
@@ -77,5 +84,9 @@ void dirent_prune(struct dirent *d);
 void dirent_forget(struct dirent *dir, const char *name, size_t len);
 /* Is d inside (or equal to) the tree of `top`? Caller holds the rename lock, or accepts races. */
 bool dirent_is_below(struct dirent *d, struct dirent *top);
-/* The global rename lock. */
+/* A file of O_TMPFILE: shown as "dir/#ino (deleted)". Consumes the inode reference. */
+int dirent_new_tmpfile(struct dirent *dir, struct inode *inode, struct dirent **out);
+/* The parent with a reference (d itself at a root). */
+struct dirent *dirent_parent(struct dirent *d);
+/* One rename that moves between directories at a time: the tree's shape holds still. */
 extern struct rwlock dirent_rename_lock;

@@ -104,6 +104,11 @@ struct file {
  * the given name ("anon_inode:[eventfd]", "pipe:[123]"). The inode is made by vfs/anon.h. */
 int file_new_anon(const char *name, const struct file_ops *ops, void *priv, int flags,
 		  uint32_t mode, const struct cred *cred, struct file **out);
+/* The same on an inode of anon_inode_new() (vfs/anon.h), which several files may share and fstat
+ * tells; named "KIND:[INO]". Takes its own reference on inode. */
+int file_new_anon_inode(const char *kind, struct inode *inode, const struct file_ops *ops,
+			void *priv, int flags, uint32_t mode, const struct cred *cred,
+			struct file **out);
 /* Opens what path names: path's references are taken anew. Calls inode->ops->open. */
 int file_open_path(const struct path *path, int flags, const struct cred *cred,
 		   struct file **out);

@@ -140,6 +140,9 @@ struct inode {
 	struct fs *fs;			/* immutable; the inode holds a reference */
 	uint64_t ino;			/* immutable */
 	_Atomic uint32_t mode;		/* type immutable; permissions change under attr_lock */
+	/* The owner, kept current by the file system as mode is, so that permission checks need
+	 * no getattr. INODE_ID_UNKNOWN (what inode_init sets): not kept, getattr is asked. */
+	_Atomic uint32_t uid, gid;
 	struct rwlock dir_lock;		/* directories: names */
 	struct mutex attr_lock;		/* the file system's, for its attributes */
 	/* What hangs off an inode from elsewhere; created on demand (see the owners). */
@@ -148,16 +151,29 @@ struct inode {
 	_Atomic(void *) special;	/* FIFO's pipe, bound unix socket: sentry-owned */
 	void (*special_release)(void *);
 	_Atomic int writers;		/* open for writing; <0: denied (running text) */
+	_Atomic(char *) link_text;	/* a symlink's target once read, unless fs->no_dcache */
 };
 
-/* Initialises the common part; mode with the type. Takes a reference on fs. */
+#define INODE_ID_UNKNOWN UINT32_MAX
+
+/* Initialises the common part; mode with the type. Keeps the fs from being released (not from
+ * being shut down: see fs.h). */
 void inode_init(struct inode *i, struct fs *fs, const struct inode_ops *ops, uint64_t ino,
 		uint32_t mode);
-/* Undoes inode_init (locks, tables, the fs reference): the last act of `release`, before free. */
+/* Undoes inode_init (locks, tables): the last act of `release`, before free. The fs and its priv
+ * may be gone afterwards. */
 void inode_fini(struct inode *i);
 struct inode *inode_get(struct inode *i);
 void inode_put(struct inode *i); /* NULL is fine */
 DEFINE_AUTO_PUT(inode, struct inode *, inode_put)
+
+/* Who may write to a file and who runs it exclude each other: -ETXTBSY. */
+int inode_get_write(struct inode *i);  /* an opening for writing, or truncate(2) */
+void inode_put_write(struct inode *i);
+int inode_deny_write(struct inode *i); /* execve(2); until inode_allow_write() */
+void inode_allow_write(struct inode *i);
+/* mode, uid and gid at once, for file systems that keep them here. */
+void inode_set_owner(struct inode *i, uint32_t uid, uint32_t gid);
 
 static inline uint32_t inode_type(const struct inode *i)
 {

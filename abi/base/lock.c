@@ -167,18 +167,31 @@ void rwlock_destroy(struct rwlock *l)
 	must(pthread_rwlock_destroy(&l->l));
 }
 
+static void rwlock_take(struct rwlock *l, bool write, bool nested)
+{
+	held_check(l, l->rank, nested);
+	must(write ? pthread_rwlock_wrlock(&l->l) : pthread_rwlock_rdlock(&l->l));
+	held_push(l, l->rank);
+}
+
 void rwlock_rdlock(struct rwlock *l)
 {
-	held_check(l, l->rank, false);
-	must(pthread_rwlock_rdlock(&l->l));
-	held_push(l, l->rank);
+	rwlock_take(l, false, false);
 }
 
 void rwlock_wrlock(struct rwlock *l)
 {
-	held_check(l, l->rank, false);
-	must(pthread_rwlock_wrlock(&l->l));
-	held_push(l, l->rank);
+	rwlock_take(l, true, false);
+}
+
+void rwlock_rdlock_nested(struct rwlock *l)
+{
+	rwlock_take(l, false, true);
+}
+
+void rwlock_wrlock_nested(struct rwlock *l)
+{
+	rwlock_take(l, true, true);
 }
 
 void rwlock_unlock(struct rwlock *l)

@@ -38,6 +38,9 @@ void rwlock_init(struct rwlock *l, enum lock_rank rank);
 void rwlock_destroy(struct rwlock *l);
 void rwlock_rdlock(struct rwlock *l);
 void rwlock_wrlock(struct rwlock *l);
+/* A second lock of the same rank; the caller has an order of its own (parent before child). */
+void rwlock_rdlock_nested(struct rwlock *l);
+void rwlock_wrlock_nested(struct rwlock *l);
 void rwlock_unlock(struct rwlock *l);
 
 /* A condition variable on CLOCK_MONOTONIC, for the sentry's own threads (tasks sleep on wait

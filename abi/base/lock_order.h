@@ -28,7 +28,7 @@ enum lock_rank {
 	LOCK_INOTIFY,
 	LOCK_EPOLL,		 /* one epoll instance's ready list */
 	LOCK_FUTEX,
-	LOCK_DCACHE,		 /* dirent hash, children lists */
+	LOCK_DCACHE,		 /* vfs/tree_lock.h: dirents' names and mounts' places */
 	LOCK_DCACHE_LRU,
 	LOCK_INODE_ATTR,	 /* inode attributes */
 	LOCK_P9,		 /* one 9P connection's tables */
