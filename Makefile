@@ -35,9 +35,11 @@ $(OBJ)/%.o: %.c | $(GEN_HDR)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
-# main() lives in sentry/main.c, inside the archive: -u pulls it in.
+# All of the sentry's archive is linked: system-call handlers are weak references in the dispatch,
+# which pull nothing out of an archive.
 $(BUILD)/sentry: $(ARCHIVES)
-	$(CC) $(CFLAGS) $(LDFLAGS) -u main -o $@ -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LDLIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ -Wl,--whole-archive $(BUILD)/libsentry.a -Wl,--no-whole-archive \
+		-Wl,--start-group $(filter-out $(BUILD)/libsentry.a,$(ARCHIVES)) -Wl,--end-group $(LDLIBS)
 
 clean:
 	rm -rf $(BUILD)
