@@ -7,7 +7,13 @@ enum lock_rank {
 	LOCK_NONE = 0,		 /* not ordered: a leaf that calls nothing */
 	LOCK_CHECKPOINT,	 /* kernel-wide stop */
 	LOCK_EXEC,		 /* thread_group exec/cred guard */
-	LOCK_EPOLL_TREE,	 /* nesting of epoll instances */
+	LOCK_EPOLL_TREE,	 /* nesting of epoll instances; who watches a file */
+	LOCK_EPOLL,		 /* one epoll instance's items: files are polled under it */
+	LOCK_SYSV,		 /* one System V semaphore set, message queue; POSIX queues */
+	/* Streams copy from and to guest memory under their locks, which may take LOCK_MM_MAP. */
+	LOCK_SOCKET,
+	LOCK_SOCKET_PEER,
+	LOCK_PIPE,
 	LOCK_TTY_CTRL,
 	LOCK_MM_MAP,		 /* mm->map_lock: one address space's VMA tree */
 	LOCK_RENAME,		 /* vfs: one rename at a time across directories */
@@ -20,13 +26,9 @@ enum lock_rank {
 	LOCK_TASKS,		 /* kernel.tasks_lock: task tree, pgrps, sessions, signals */
 	LOCK_FDTABLE,
 	LOCK_FS_CONTEXT,	 /* root, cwd, umask */
-	LOCK_SOCKET,
-	LOCK_SOCKET_PEER,
-	LOCK_PIPE,
 	LOCK_TTY,
 	LOCK_FILE_LOCKS,	 /* POSIX, OFD and flock tables */
 	LOCK_INOTIFY,
-	LOCK_EPOLL,		 /* one epoll instance's ready list */
 	LOCK_FUTEX,
 	LOCK_DCACHE,		 /* vfs/tree_lock.h: dirents' names and mounts' places */
 	LOCK_DCACHE_LRU,
@@ -35,6 +37,7 @@ enum lock_rank {
 	LOCK_TMPFS,		 /* tmpfs block accounting */
 	LOCK_TIMER,		 /* timer heap */
 	LOCK_WAITQ,		 /* wait queues: callbacks run under it */
+	LOCK_EPOLL_READY,	 /* ready lists: filled by wake-ups */
 	LOCK_TASK_WAKE,		 /* a task's own wake state */
 	LOCK_PLATFORM,
 	LOCK_PLATFORM_THREAD,
