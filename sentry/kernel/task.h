@@ -56,24 +56,33 @@ struct thread_group {
 	struct list children;		/* of child->tg sibling; tasks_lock */
 	struct list sibling;
 	struct waitq child_waitq;	/* woken when a child changes state */
+	struct waitq exit_waitq;	/* woken with POLLIN when the process has exited: pidfd */
 	struct sigpending pending;	/* shared; tasks_lock */
 	struct waitq signal_waitq;
 	int exit_signal;		/* tasks_lock: to the parent; 0: none */
 	bool exiting;			/* group exit has begun; exit_status holds what it will be */
 	int exit_status;		/* wait status */
-	int stop_signal;		/* group stop: what stopped it; 0 when running */
-	bool stopped, stop_reported, continued, continue_reported;
-	bool is_child_subreaper, has_execed, dumpable;
-	int pdeathsig_unused;
+	/* Group stop, tasks_lock: signal.c has the theory. */
+	int stop_signal;		/* what stopped it, or is stopping it; 0 when running */
+	int stop_count;			/* tasks that have not stopped yet */
+	bool stopped;			/* all of them have */
+	bool stop_reported, continued, continue_reported; /* to wait4 and waitid */
+	struct task *exec_task;		/* the thread that is killing the others for its exec */
+	bool zombie;			/* the last task is gone; waits to be reaped */
+	bool is_child_subreaper, has_child_subreaper, has_execed;
+	int dumpable;			/* PR_GET_DUMPABLE: 0, 1, 2 */
 	struct rlimit64_guest rlimits[GUEST_NRLIMITS]; /* tasks_lock for writing */
 	struct mutex exec_lock;		/* LOCK_EXEC: exec against clone of a thread, ptrace attach */
 	struct itimers *itimers;	/* sentry/time; created on demand */
 	struct posix_timers *posix_timers;
 	/* CPU time of dead threads and of waited-for children; ns; tasks_lock */
 	uint64_t dead_utime, dead_stime, child_utime, child_stime;
+	struct task_counts {
+		uint64_t min_flt, maj_flt, nvcsw, nivcsw;
+	} dead_counts, child_counts;
+	uint64_t maxrss, child_maxrss;	/* bytes */
 	uint64_t start_ns;		/* since boot */
 	int oom_score_adj;
-	int nice;
 };
 
 enum task_state { TASK_RUNNING, TASK_SLEEPING, TASK_STOPPED, TASK_ZOMBIE, TASK_DEAD };
@@ -84,7 +93,8 @@ struct task {
 	struct thread_group *tg;	/* immutable but for exec by a non-leader; owned */
 	struct list tg_node;
 	_Atomic int state;		/* enum task_state, for /proc */
-	struct pf_thread *pt;		/* owner only */
+	struct mutex pt_lock;		/* LOCK_TASK_WAKE: keeps pt alive for task_kick() */
+	struct pf_thread *pt;		/* owner only; changed under pt_lock */
 
 	/* owner only for writing; others read them under tasks_lock and take a reference */
 	struct mm *mm;			/* NULL once exited */
@@ -103,12 +113,17 @@ struct task {
 	bool has_saved_mask;
 	uint64_t altstack_sp, altstack_size; /* owner */
 	int altstack_flags;
+	sigset64 real_blocked;		/* during sigtimedwait: what `blocked` was */
+	bool stop_pending, stopped;	/* has to take part in a group stop; does so */
+	bool exiting;			/* takes no more signals */
 	_Atomic bool work;		/* signal_pending(): something to do before user mode */
 	_Atomic bool killed;		/* SIGKILL or group exit: only exit is left */
+	_Atomic bool republish;		/* the ids in pf_identity have changed */
+	uint64_t fault_addr, fault_trapno, fault_error; /* owner: of the last fault, for sigcontext */
 
 	/* sleeping: the futex word that task_block() waits on; others bump it */
 	_Atomic uint32_t wake_seq;
-	struct waiter wait_unused;
+	_Atomic bool sleeping;
 
 	/* system call in progress; owner */
 	uint64_t sys_nr, sys_args[6];
@@ -122,15 +137,23 @@ struct task {
 	struct gptr robust_list;
 	uint64_t robust_list_len;
 	struct task *vfork_parent;	/* tasks_lock: who waits for our exec or exit */
+	bool vfork_waiting;		/* tasks_lock: and whether it still does */
 	int exit_code;			/* wait status of this thread */
 	int pdeathsig;
 	char comm[16];			/* tasks_lock for others; owner writes under it */
-	uint64_t utime_base, stime_base;
-	uint64_t min_flt, maj_flt, nvcsw, nivcsw;
+	uint64_t utime_base, stime_base; /* of stub threads before an exec; pt_lock */
+	int32_t s_clock;		/* clockid_t: CPU time of the S thread */
+	uint64_t s_clock_base;		/* what it showed when this task began */
+	struct task_counts counts;	/* owner */
+	uint32_t charged_uid;		/* whose RLIMIT_NPROC counts this task; tasks_lock */
+	int nice;
 	int sched_policy, sched_priority;
-	uint64_t affinity[16];
-	bool ptraced_unused;
-	uint64_t timer_slack_ns;
+	bool sched_reset_on_fork;
+	uint64_t affinity[16];		/* tasks_lock for writing */
+	uint64_t timer_slack_ns, default_timer_slack_ns;
+	uint32_t personality;
+	int ioprio;
+	bool thp_disable;
 	unsigned strace_flags;
 	void *ptrace;			/* later */
 	void *seccomp;			/* later: the guest's own filters */
@@ -142,7 +165,8 @@ extern _Thread_local struct task *current_task;
 struct task *task_get(struct task *t);
 void task_put(struct task *t);
 DEFINE_AUTO_PUT(task, struct task *, task_put)
-/* By id as the caller's pid namespace sees it; with a reference, or NULL. */
+/* By id as the caller's pid namespace sees it; with a reference, or NULL. task_lookup_locked and
+ * thread_group_lookup_locked: borrowed. The group is found until it is reaped. */
 struct task *task_lookup(int tid);
 struct task *task_lookup_locked(int tid);
 struct thread_group *thread_group_lookup_locked(int tgid);
@@ -164,7 +188,8 @@ int task_block(struct task *t, uint32_t seq, uint64_t deadline_ns);
 /* As task_block, but only SIGKILL interrupts. */
 int task_block_killable(struct task *t, uint32_t seq, uint64_t deadline_ns);
 void task_wake(struct task *t);	   /* any thread, lock-free */
-void task_kick(struct task *t);	   /* wake, and out of guest code if it is there (pf interrupt) */
+/* Wakes, and interrupts guest code if it runs. Any thread; any lock ranked before LOCK_TASK_WAKE. */
+void task_kick(struct task *t);
 uint64_t now_mono_ns(void);
 
 /* ---- what system calls use ------------------------------------------------------------------ */
@@ -184,6 +209,23 @@ static inline bool task_capable(struct task *t, int cap)
 }
 /* Swaps in a new cred; consumes the reference. Updates dumpable as prctl(2) says. */
 void task_set_cred(struct task *t, struct cred *c);
+/* CPU time of one task, and of a process (its dead threads included), in ns. Any thread; the
+ * latter takes tasks_lock. */
+void task_cpu_time(struct task *t, uint64_t *user_ns, uint64_t *sys_ns);
+void thread_group_cpu_time_locked(struct thread_group *tg, uint64_t *user_ns, uint64_t *sys_ns);
+void thread_group_cpu_time(struct thread_group *tg, uint64_t *user_ns, uint64_t *sys_ns);
+/* Opens a program for execve: a regular file with execute permission, on a mount without noexec.
+ * Read permission isn't asked for. flags: AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW. -EACCES ... */
+int task_open_exec(struct task *t, int dirfd, const char *path, int flags, struct file **out);
+/* ptrace_may_access of Linux: may `t` look into target (read: /proc/pid/fd, mem; kcmp)? -EPERM. */
+int task_may_access(struct task *t, struct task *target);
+/* The parent's process id as getppid tells; tasks_lock. */
+int task_ppid_locked(struct task *t);
+/* Calls fn for every task of every group until it returns false. tasks_lock. */
+void task_each_locked(bool (*fn)(struct task *t, void *ctx), void *ctx);
+struct thread_group *thread_group_get(struct thread_group *tg);
+void thread_group_put(struct thread_group *tg);
+DEFINE_AUTO_PUT(thread_group, struct thread_group *, thread_group_put)
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
