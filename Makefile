@@ -10,7 +10,7 @@ OPT ?= -O2 -g
 SAN ?=
 WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wshadow -Wvla -Wundef \
 	-Wpointer-arith -Wwrite-strings -Wno-unused-parameter -Wno-missing-field-initializers
-CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE
+override CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE
 CFLAGS += -std=gnu17 $(OPT) $(WARN) $(SAN) -pthread -fno-strict-aliasing -fno-omit-frame-pointer
 LDLIBS += -lseccomp -lunwind -lcapstone -pthread
 OBJ := $(BUILD)/obj
@@ -41,9 +41,42 @@ $(BUILD)/sentry: $(ARCHIVES)
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ -Wl,--whole-archive $(BUILD)/libsentry.a -Wl,--no-whole-archive \
 		-Wl,--start-group $(filter-out $(BUILD)/libsentry.a,$(ARCHIVES)) -Wl,--end-group $(LDLIBS)
 
+# ASan and UBSan; the stub itself is left out (it runs without a C library).
+asan:
+	$(MAKE) BUILD=build-asan OPT='-O1 -g' CPPFLAGS=-DLOCK_CHECK SAN='-fsanitize=address,undefined -fno-sanitize-recover=undefined'
+tsan:
+	$(MAKE) BUILD=build-tsan OPT='-O1 -g' SAN=-fsanitize=thread
+# Lock order is asserted at each lock.
+debug:
+	$(MAKE) BUILD=build-debug OPT='-O0 -g' CPPFLAGS=-DLOCK_CHECK
+
+# Installs what is missing, builds, and runs a real program in a sandbox.
+run:
+	@tools/install_deps.sh
+	@$(MAKE) --no-print-directory -s all
+	$(BUILD)/sentry exec -- sh -c 'echo "Hello from pid $$$$ of $$(uname -sr), running as $$(id -un)"; ls /'
+
+bench: $(BUILD)/sentry
+	@if [ -x bench/run ]; then bench/run $(BUILD)/sentry; else echo 'no benchmarks here yet'; fi
+
+PREFIX ?= /usr/local
+install: all
+	install -D -m 755 $(BUILD)/sentry $(DESTDIR)$(PREFIX)/bin/sentry
+
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all clean
+help:
+	@echo 'make            builds $(BUILD)/sentry'
+	@echo 'make run        installs what is missing, builds, runs a program in a sandbox'
+	@echo 'make test       all tests; the parts: unit, guest, programs (ONLY=pattern, VERBOSE=1)'
+	@echo 'make check      layers, headers, cppcheck; make tidy: clang-tidy (FILES=...)'
+	@echo 'make bench      measurements'
+	@echo 'make asan tsan debug   builds with checks, in build-asan, build-tsan, build-debug'
+	@echo 'make docs       writes docs/COMPATIBILITY.md'
+	@echo 'make install    to $$(DESTDIR)$$(PREFIX), PREFIX=$(PREFIX)'
+	@echo 'make clean      removes $(BUILD)'
+
+.PHONY: all asan tsan debug run bench install clean help
 .DELETE_ON_ERROR:
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
