@@ -1,0 +1,129 @@
+/* What the gofer's files share. See README.md for the picture. */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "abi/base/cleanup.h"
+#include "abi/base/htable.h"
+#include "abi/base/list.h"
+#include "abi/base/lock.h"
+#include "abi/base/ref.h"
+#include "abi/p9/p9.h"
+#include "gofer/gofer.h"
+
+struct conn;
+
+/* What a fid has been opened for. */
+enum fid_state { FID_WALKED, FID_OPEN, FID_XATTR_READ, FID_XATTR_WRITE };
+
+struct fid {
+	struct ref ref;
+	struct hnode node;    /* conn->fids */
+	uint32_t num;	      /* immutable */
+	int fd;		      /* O_PATH; immutable */
+	uint32_t type;	      /* S_IFMT bits; immutable */
+	uint64_t dev, ino;    /* immutable */
+	bool root;	      /* immutable: the export's root; its ".." is itself */
+	struct mutex mu;      /* all below; LOCK_INODE_DATA */
+	enum fid_state state;
+	int open_fd;	      /* FID_OPEN: Tlopen's; directories: also Tlist's. -1: none */
+	uint8_t *xattr;	      /* FID_XATTR_*: the value */
+	size_t xattr_len, xattr_cap;
+	char *xattr_name;     /* FID_XATTR_WRITE */
+	uint32_t xattr_flags;
+};
+
+/* One request being served. */
+struct inflight {
+	struct list node;
+	uint16_t tag;
+	struct list flushes; /* of struct flush: Tflush requests that wait for this one */
+};
+
+struct flush {
+	struct list node;
+	uint16_t tag;
+};
+
+struct conn {
+	struct ref ref;		 /* one for the server, one for each request being served */
+	int sock;
+	bool seqpacket;
+	const char *name;
+	uint32_t flags;		 /* GOFER_*; immutable */
+	int root_fd;
+	_Atomic bool dead;
+	_Atomic uint32_t msize;
+	_Atomic bool extended;	 /* P9_VERSION_SENTRY was agreed */
+	uint32_t max_fids;
+
+	/* Owned by whichever worker epoll gave the connection to (EPOLLONESHOT). */
+	uint8_t *rx;
+	size_t rx_have;
+
+	struct mutex send_mu;	 /* streams: one message at a time */
+	struct mutex mu;	 /* LOCK_P9: all below */
+	struct htable fids;
+	uint32_t nfids;
+	struct list inflight;
+	unsigned nflushes;
+};
+
+/* A request being served: its reply, and a descriptor to go with it. */
+struct request {
+	struct conn *conn;
+	struct p9_msg *t, *r;
+	uint8_t *tx;	 /* the reply's buffer, of at least conn->msize bytes */
+	int donate;	 /* -1: none; closed after sending */
+};
+
+/* server.c */
+struct worker {
+	uint8_t *rx, *tx;
+	struct p9_msg t, r;
+};
+#define GOFER_WORKERS_DEFAULT 3
+#define GOFER_WORKERS_MAX 16
+#define GOFER_FLUSHES_MAX 64
+
+/* dispatch.c: fills in req->r; 0 or -errno (then the reply is Rlerror). */
+int request_serve(struct request *req);
+
+/* fid.c */
+/* Binds a new fid; consumes fd. -EBADF when num is taken or reserved, -EMFILE at the bound. *out may be NULL, else has a reference. */
+int fid_bind(struct conn *c, uint32_t num, int fd, const struct stat *st, struct fid **out);
+struct fid *fid_lookup(struct conn *c, uint32_t num); /* with a reference; NULL: none */
+int fid_unbind(struct conn *c, uint32_t num);
+void fid_unbind_all(struct conn *c);
+struct fid *fid_get(struct fid *f);
+void fid_put(struct fid *f);
+DEFINE_AUTO_PUT(fid, struct fid *, fid_put)
+
+/* host.c: the only place that turns fids and names into host files. */
+int host_init(void); /* keeps /proc/self/fd; before the root changes */
+/* 0: a name that may be given to the host: not empty, ".", "..", no slash, no NUL. */
+int host_check_name(const struct p9_str *name, char out[256]);
+int host_open_child(const struct fid *dir, const char *name, int *fd); /* O_PATH, no symlink followed */
+/* A new description of what fid names: flags O_ACCMODE and a few more. Regular files and directories only, and what the export's flags allow. */
+int host_reopen(const struct conn *c, const struct fid *f, int flags, int *fd);
+int host_reopen_fd(int path_fd, int flags);
+void host_fd_name(int fd, char out[16]); /* relative to the working directory, which is /proc/self/fd */
+int host_proc_fd(void);
+/* Of fd itself when name is "". */
+int host_stat(int fd, const char *name, struct p9_attr *out, struct stat *st);
+int host_getattr(const struct fid *f, struct p9_attr *out);
+void host_qid(uint64_t dev, uint64_t ino, uint32_t type, struct p9_qid *out);
+/* Host owner ids of a confined gofer: see confine.c. */
+void host_set_overflow_ids(bool remap, uint32_t uid, uint32_t gid);
+/* Refuses by GOFER_READONLY (-EROFS) and GOFER_OTHERS_ONLY; what: bits S_IROTH... */
+int host_may_change(const struct conn *c);
+int host_may(const struct conn *c, const struct fid *f, uint32_t others_bits, int err);
+int host_may_change_dir(const struct conn *c, const struct fid *dir);
+
+/* confine.c */
+int confine_enter(const struct gofer_config *cfg); /* before threads start */
+int confine_filter(void);				  /* after, for all of them */

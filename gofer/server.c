@@ -1,0 +1,445 @@
+/* The server: a fixed pool of workers on one epoll instance.
+ *
+ *	worker:	epoll_wait -> one connection, which is ours alone now (EPOLLONESHOT)
+ *		receive one message, note its tag as in flight
+ *		arm the connection again: another worker may take its next message
+ *		serve; send the reply; answer the Tflushes that waited for this tag
+ *
+ * So requests of one connection are served concurrently and replies overtake each other, but
+ * messages are *noted* in the order of their arrival: a Tflush always finds the request it means, unless that was
+ * answered already. No worker waits for another: Tflush leaves its tag with the request in flight.
+ *
+ * A connection that breaks the protocol, or is hung up, is closed; with the last one the gofer ends. */
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "abi/base/log.h"
+#include "gofer/gofer_impl.h"
+
+#define WORKER_STACK (128 * 1024)
+
+static struct {
+	int epoll;
+	_Atomic int live; /* connections */
+	pthread_mutex_t done_mu;
+	pthread_cond_t done;
+} server = {.done_mu = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+
+/* The struct itself is never freed (there are as many as exports): a worker may just have been told about a
+ * connection that another one ends. */
+static void conn_put(struct conn *c)
+{
+	if (!ref_put(&c->ref))
+		return;
+	fid_unbind_all(c);
+	htable_destroy(&c->fids);
+	close(c->root_fd);
+	close(c->sock);
+	free(c->rx);
+}
+
+static int conn_new(const struct gofer_export *e, uint32_t max_fids, struct conn **out)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+	socklen_t len = sizeof(int);
+	int type;
+
+	if (!c)
+		return -ENOMEM;
+	if (getsockopt(e->sock, SOL_SOCKET, SO_TYPE, &type, &len) < 0) {
+		free(c);
+		return -errno;
+	}
+	ref_init(&c->ref);
+	c->sock = e->sock;
+	c->root_fd = e->fd;
+	c->flags = e->flags;
+	c->name = e->name ? e->name : "?";
+	c->seqpacket = type == SOCK_SEQPACKET;
+	c->max_fids = max_fids;
+	mutex_init(&c->send_mu, LOCK_NONE);
+	mutex_init(&c->mu, LOCK_P9);
+	list_init(&c->inflight);
+	*out = c;
+	return 0;
+}
+
+/* The end of a connection; its memory goes with the last request in flight. */
+static void conn_kill(struct conn *c, const char *why)
+{
+	if (atomic_exchange(&c->dead, true))
+		return;
+	log_debug("%s: %s", c->name, why);
+	epoll_ctl(server.epoll, EPOLL_CTL_DEL, c->sock, NULL);
+	shutdown(c->sock, SHUT_RDWR);
+	conn_put(c);
+	if (atomic_fetch_sub(&server.live, 1) == 1) {
+		pthread_mutex_lock(&server.done_mu);
+		pthread_cond_broadcast(&server.done);
+		pthread_mutex_unlock(&server.done_mu);
+	}
+}
+
+static int conn_arm(struct conn *c, int op)
+{
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data.ptr = c};
+
+	return epoll_ctl(server.epoll, op, c->sock, &ev) < 0 ? -errno : 0;
+}
+
+/* Receiving: the size of a whole message now in w->rx, 0 when there is none yet, or -errno: the
+ * connection is finished. Descriptors that a client sends are dropped by the kernel: we offer no room for them. */
+static ssize_t receive_packet(struct conn *c, struct worker *w)
+{
+	ssize_t n;
+
+	do
+		n = recv(c->sock, w->rx, P9_MSIZE_MAX, MSG_DONTWAIT | MSG_TRUNC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	if (n == 0)
+		return -EPIPE;
+	return n < P9_HDR_SIZE || n > P9_MSIZE_MAX ? -EBADMSG : n;
+}
+
+static ssize_t receive_stream(struct conn *c, struct worker *w)
+{
+	size_t want = 4;
+	uint8_t *full;
+
+	if (!c->rx)
+		c->rx = malloc(P9_MSIZE_MAX);
+	if (!c->rx)
+		return -ENOMEM;
+	for (;;) {
+		ssize_t n;
+
+		if (c->rx_have >= 4) {
+			struct p9_cur cur = p9_cur(c->rx, 4);
+			uint32_t size;
+
+			p9_get_u32(&cur, &size);
+			if (size < P9_HDR_SIZE || size > (c->msize ? c->msize : P9_MSIZE_MIN))
+				return -EBADMSG;
+			want = size;
+		}
+		if (c->rx_have == want)
+			break;
+		n = recv(c->sock, c->rx + c->rx_have, want - c->rx_have, MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -errno;
+		if (n == 0)
+			return -EPIPE;
+		c->rx_have += (size_t)n;
+	}
+	full = c->rx;
+	c->rx = w->rx;
+	w->rx = full;
+	c->rx_have = 0;
+	return (ssize_t)want;
+}
+
+/* Sends one message, with a descriptor unless it is -1. */
+static int conn_send(struct conn *c, const void *buf, size_t len, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {(void *)buf, len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t n;
+	int err = 0;
+
+	if (fd >= 0) {
+		struct cmsghdr *cm = &control.align;
+
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control.buf);
+		cm->cmsg_level = SOL_SOCKET;
+		cm->cmsg_type = SCM_RIGHTS;
+		cm->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(cm), &fd, sizeof(int));
+	}
+	if (!c->seqpacket)
+		mutex_lock(&c->send_mu);
+	while (iov.iov_len > 0) {
+		n = sendmsg(c->sock, &msg, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			err = -errno;
+			break;
+		}
+		iov.iov_base = (char *)iov.iov_base + n;
+		iov.iov_len -= (size_t)n;
+		msg.msg_control = NULL;
+		msg.msg_controllen = 0;
+	}
+	if (!c->seqpacket)
+		mutex_unlock(&c->send_mu);
+	return err;
+}
+
+static int reply_send(struct conn *c, struct worker *w, uint16_t tag, int err, int fd)
+{
+	struct p9_msg rerror;
+	struct p9_msg *r = &w->r;
+	ssize_t n;
+
+	if (err) {
+		rerror.type = P9_rlerror;
+		rerror.rlerror.ecode = (uint32_t)-err;
+		r = &rerror;
+	}
+	r->tag = tag;
+	n = p9_encode(r, w->tx, P9_MSIZE_MAX);
+	if (n < 0)
+		return (int)n;
+	return conn_send(c, w->tx, (size_t)n, fd);
+}
+
+static bool inflight_has_locked(struct conn *c, uint16_t tag, struct inflight **out)
+{
+	list_for_each(f, &c->inflight, struct inflight, node)
+		if (f->tag == tag) {
+			*out = f;
+			return true;
+		}
+	return false;
+}
+
+/* Answered when the request it means is; at once when there is none. 1: answer now. */
+static int flush_defer(struct conn *c, uint16_t tag, uint16_t oldtag)
+{
+	struct flush *fl = malloc(sizeof(*fl));
+	struct inflight *f;
+
+	if (!fl)
+		return -ENOMEM;
+	fl->tag = tag;
+	AUTO_LOCK(&c->mu);
+	if (!inflight_has_locked(c, oldtag, &f)) {
+		free(fl);
+		return 1;
+	}
+	if (c->nflushes >= GOFER_FLUSHES_MAX) {
+		free(fl);
+		return -ENOBUFS;
+	}
+	c->nflushes++;
+	list_push_back(&f->flushes, &fl->node);
+	return 0;
+}
+
+/* The tags that waited for f, once f has been answered. */
+static int inflight_end(struct conn *c, struct worker *w, struct inflight *f)
+{
+	int err = 0;
+
+	mutex_lock(&c->mu);
+	list_del_init(&f->node);
+	mutex_unlock(&c->mu);
+	list_for_each_safe(fl, &f->flushes, struct flush, node) {
+		w->r.type = P9_rflush;
+		if (!err)
+			err = reply_send(c, w, fl->tag, 0, -1);
+		free(fl);
+		mutex_lock(&c->mu);
+		c->nflushes--;
+		mutex_unlock(&c->mu);
+	}
+	return err;
+}
+
+/* Decodes what is in w->rx and notes it as in flight. */
+static int request_begin(struct conn *c, struct worker *w, size_t len, struct inflight *f)
+{
+	struct inflight *other;
+	int err = p9_decode(w->rx, len, &w->t);
+
+	if (err && err != -EOPNOTSUPP)
+		return err;
+	if (c->msize && len > c->msize)
+		return -EBADMSG;
+	if (err)
+		w->t.type = 0; /* unknown: refused by the dispatcher */
+	if (w->t.type == P9_tflush)
+		return 0;
+	f->tag = w->t.tag;
+	list_init(&f->flushes);
+	AUTO_LOCK(&c->mu);
+	if (inflight_has_locked(c, f->tag, &other))
+		return -EBADMSG; /* two requests under one tag */
+	list_push_back(&c->inflight, &f->node);
+	return 0;
+}
+
+static int request_run(struct conn *c, struct worker *w, struct inflight *f)
+{
+	struct request req = {.conn = c, .t = &w->t, .r = &w->r, .tx = w->tx, .donate = -1};
+	uint16_t tag = w->t.tag;
+	int err;
+
+	if (w->t.type == P9_tflush) {
+		err = flush_defer(c, tag, w->t.tflush.oldtag);
+		if (err <= 0)
+			return err;
+		w->r.type = P9_rflush;
+		return reply_send(c, w, tag, 0, -1);
+	}
+	err = request_serve(&req);
+	log_debug("%s: %s tag %u: %d", c->name, p9_type_name(w->t.type), tag, err);
+	err = reply_send(c, w, tag, err, req.donate);
+	if (req.donate >= 0)
+		close(req.donate);
+	return inflight_end(c, w, f) < 0 ? -EPIPE : err;
+}
+
+static void worker_serve(struct worker *w, struct conn *c)
+{
+	struct inflight f;
+	ssize_t n;
+	int err;
+
+	if (!ref_get_unless_zero(&c->ref))
+		return;
+	n = c->seqpacket ? receive_packet(c, w) : receive_stream(c, w);
+	err = n > 0 ? request_begin(c, w, (size_t)n, &f) : (int)n;
+	if (!err)
+		err = conn_arm(c, EPOLL_CTL_MOD);
+	if (err) {
+		conn_kill(c, err == -EPIPE || err == -ECONNRESET ? "hung up" : strerror(-err));
+		/* An entry of a request that was noted before arming failed lies on our stack. */
+		if (n > 0 && err != -EBADMSG && w->t.type != P9_tflush) {
+			mutex_lock(&c->mu);
+			list_del_init(&f.node);
+			mutex_unlock(&c->mu);
+		}
+	} else if (n > 0) {
+		err = request_run(c, w, &f);
+		if (err)
+			conn_kill(c, strerror(-err));
+	}
+	conn_put(c);
+}
+
+static int worker_init(struct worker *w)
+{
+	w->rx = malloc(P9_MSIZE_MAX);
+	w->tx = malloc(P9_MSIZE_MAX);
+	return w->rx && w->tx ? 0 : -ENOMEM;
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+	struct epoll_event ev;
+
+	for (;;) {
+		int n = epoll_wait(server.epoll, &ev, 1, -1);
+
+		if (n == 1)
+			worker_serve(w, ev.data.ptr);
+		else if (n < 0 && errno != EINTR)
+			return NULL;
+	}
+}
+
+static int workers_start(unsigned n)
+{
+	pthread_attr_t attr;
+	int err = 0;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, WORKER_STACK);
+	for (unsigned i = 0; i < n && !err; i++) {
+		struct worker *w = calloc(1, sizeof(*w));
+		pthread_t t;
+
+		err = w ? worker_init(w) : -ENOMEM;
+		if (!err)
+			err = -pthread_create(&t, &attr, worker_main, w);
+		if (err && i > 0)
+			err = 0, n = i; /* fewer will do */
+	}
+	pthread_attr_destroy(&attr);
+	return err;
+}
+
+static uint32_t raise_nofile(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
+		return 256;
+	rl.rlim_cur = rl.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &rl);
+	getrlimit(RLIMIT_NOFILE, &rl);
+	return rl.rlim_cur > 1U << 20 ? 1U << 20 : (uint32_t)rl.rlim_cur;
+}
+
+static int exports_start(const struct gofer_config *cfg, uint32_t nofile)
+{
+	uint32_t max_fids = cfg->max_fids ? cfg->max_fids : nofile > 128 ? nofile - 64 : nofile / 2;
+
+	for (size_t i = 0; i < cfg->n; i++) {
+		struct conn *c = NULL;
+		int err = conn_new(&cfg->exports[i], max_fids, &c);
+
+		if (err)
+			return err;
+		atomic_fetch_add(&server.live, 1);
+		err = conn_arm(c, EPOLL_CTL_ADD);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int gofer_serve(const struct gofer_config *cfg)
+{
+	unsigned workers = cfg->workers ? cfg->workers : GOFER_WORKERS_DEFAULT;
+	uint32_t nofile = raise_nofile();
+	int err;
+
+	signal(SIGPIPE, SIG_IGN);
+	umask(0);
+	mallopt(M_ARENA_MAX, 1);
+	server.epoll = epoll_create1(EPOLL_CLOEXEC);
+	err = server.epoll < 0 ? -errno : host_init();
+	if (!err && cfg->confinement != GOFER_UNCONFINED)
+		err = confine_enter(cfg);
+	if (!err)
+		err = exports_start(cfg, nofile);
+	if (!err)
+		err = workers_start(workers > GOFER_WORKERS_MAX ? GOFER_WORKERS_MAX : workers);
+	if (!err && cfg->confinement != GOFER_UNCONFINED)
+		err = confine_filter();
+	if (err) {
+		log_error("cannot serve: %s", strerror(-err));
+		return 1;
+	}
+	pthread_mutex_lock(&server.done_mu);
+	while (atomic_load(&server.live) > 0)
+		pthread_cond_wait(&server.done, &server.done_mu);
+	pthread_mutex_unlock(&server.done_mu);
+	return 0;
+}
+
+int gofer_socketpair(int sv[2])
+{
+	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0 ? -errno : 0;
+}

@@ -1,0 +1,88 @@
+/* Versions, attaching, letting go. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gofer/ops.h"
+
+static bool version_is(const struct p9_str *v, const char *want)
+{
+	return v->len == strlen(want) && memcmp(v->p, want, v->len) == 0;
+}
+
+/* Starts the session anew: all fids are gone (version(5) of Plan 9). */
+int serve_version(struct request *req, const struct p9_tversion *t, struct p9_rversion *r)
+{
+	struct conn *c = req->conn;
+	const char *v = "unknown";
+
+	if (t->msize < P9_MSIZE_MIN)
+		return -EMSGSIZE;
+	fid_unbind_all(c);
+	c->extended = version_is(&t->version, P9_VERSION_SENTRY);
+	if (c->extended)
+		v = P9_VERSION_SENTRY;
+	else if (t->version.len >= strlen(P9_VERSION) &&
+		 memcmp(t->version.p, P9_VERSION, strlen(P9_VERSION)) == 0)
+		v = P9_VERSION;
+	r->msize = t->msize < P9_MSIZE_MAX ? t->msize : P9_MSIZE_MAX;
+	c->msize = r->msize;
+	r->version = p9_str(v, strlen(v));
+	return 0;
+}
+
+/* None needed: whoever holds the socket may use the tree. */
+int serve_auth(struct request *req, const struct p9_tauth *t, struct p9_rauth *r)
+{
+	return -EOPNOTSUPP;
+}
+
+int serve_attach(struct request *req, const struct p9_tattach *t, struct p9_rattach *r)
+{
+	struct conn *c = req->conn;
+	AUTO(fid) struct fid *f = NULL;
+	struct stat st;
+	int fd, err;
+
+	fd = fcntl(c->root_fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0) {
+		close(fd);
+		return -EIO;
+	}
+	err = fid_bind(c, t->fid, fd, &st, &f);
+	if (err)
+		return err;
+	host_qid(st.st_dev, st.st_ino, st.st_mode, &r->qid);
+	return 0;
+}
+
+int serve_clunk(struct request *req, const struct p9_tclunk *t, struct p9_rclunk *r)
+{
+	AUTO(fid) struct fid *f = fid_lookup(req->conn, t->fid);
+	int err;
+
+	if (!f)
+		return -EBADF;
+	err = f->state == FID_XATTR_WRITE ? xattr_commit(req, f) : 0;
+	fid_unbind(req->conn, t->fid);
+	return err;
+}
+
+int serve_clunkmany(struct request *req, const struct p9_tclunkmany *t, struct p9_rclunkmany *r)
+{
+	for (unsigned i = 0; i < t->fids.n; i++)
+		fid_unbind(req->conn, t->fids.a[i]);
+	return 0;
+}
+
+/* A fid doesn't know its name here, so Tremove can only do its other half, the clunk. Clients
+ * use Tunlinkat. */
+int serve_remove(struct request *req, const struct p9_tremove *t, struct p9_rremove *r)
+{
+	int err = fid_unbind(req->conn, t->fid);
+
+	return err ? err : -EOPNOTSUPP;
+}
