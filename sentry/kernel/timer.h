@@ -11,7 +11,7 @@
 struct ktimer {
 	struct rb_node node;
 	uint64_t deadline_ns; /* absolute host CLOCK_MONOTONIC; protected by the heap's lock */
-	bool armed, running;
+	bool armed; /* protected by the heap's lock */
 	void (*fn)(struct ktimer *t);
 };
 
@@ -20,4 +20,5 @@ void ktimer_init(struct ktimer *t, void (*fn)(struct ktimer *t));
 void ktimer_arm(struct ktimer *t, uint64_t deadline_ns);
 /* Disarms; on return fn is not running and will not (unless called from fn itself). */
 void ktimer_cancel(struct ktimer *t);
+/* Starts the thread now; else the first ktimer_arm() does. 0 or -errno. */
 int ktimer_start_thread(void);
