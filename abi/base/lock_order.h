@@ -10,12 +10,10 @@ enum lock_rank {
 	LOCK_EPOLL_TREE,	 /* nesting of epoll instances; who watches a file */
 	LOCK_EPOLL,		 /* one epoll instance's items: files are polled under it */
 	LOCK_SYSV,		 /* one System V semaphore set, message queue; POSIX queues */
-	/* Streams copy from and to guest memory under their locks, which may take LOCK_MM_MAP. */
 	LOCK_SOCKET,
 	LOCK_SOCKET_PEER,
 	LOCK_PIPE,
 	LOCK_TTY_CTRL,
-	LOCK_MM_MAP,		 /* mm->map_lock: one address space's VMA tree */
 	LOCK_RENAME,		 /* vfs: one rename at a time across directories */
 	LOCK_INODE_DIR,		 /* vfs: inode->dir_lock (parent before child) */
 	LOCK_OVERLAY,		 /* overlay: copy-up of one inode */
@@ -39,6 +37,9 @@ enum lock_rank {
 	LOCK_WAITQ,		 /* wait queues: callbacks run under it */
 	LOCK_EPOLL_READY,	 /* ready lists: filled by wake-ups */
 	LOCK_TASK_WAKE,		 /* a task's own wake state */
+	LOCK_MM_MAP,		 /* mm->map_lock: one address space's VMA tree. So late because a
+				  * copy from or to guest memory may take it (stack growth):
+				  * nothing of the VFS is called under it */
 	LOCK_PLATFORM,
 	LOCK_PLATFORM_THREAD,
 	LOCK_LOG,

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "abi/base/cleanup.h"
 #include "abi/base/gptr.h"
 #include "abi/base/lock.h"
 #include "abi/base/rbtree.h"
@@ -16,6 +17,7 @@
 struct cred;
 struct file;
 struct mm;
+struct mm_impl;
 struct task;
 
 struct vma {
@@ -23,14 +25,15 @@ struct vma {
 	uint64_t start, end;   /* page-aligned */
 	uint32_t prot;	       /* PROT_* as the guest sees it */
 	uint32_t max_prot;     /* what mprotect may give (file mode) */
-	uint32_t flags;	       /* MAP_SHARED/MAP_PRIVATE, MAP_GROWSDOWN, MAP_NORESERVE, MAP_STACK... */
-	uint32_t vm_flags;     /* VMA_* : locked, dontfork, wipeonfork, dontdump, special */
+	uint32_t flags;	       /* MAP_SHARED or MAP_PRIVATE, MAP_ANONYMOUS, MAP_GROWSDOWN, MAP_NORESERVE */
+	uint32_t vm_flags;     /* VMA_* */
 	struct file *file;     /* owned; NULL: anonymous */
 	uint64_t offset;       /* in the file */
 	const char *special;   /* "[heap]", "[stack]", "[vdso]", "[vvar]"; static */
+	struct vma *next_dead; /* on a list of removed ones: sentry/mm */
 };
 
-enum { VMA_LOCKED = 1, VMA_DONTFORK = 2, VMA_WIPEONFORK = 4, VMA_DONTDUMP = 8 };
+enum { VMA_LOCKED = 1, VMA_DONTFORK = 2, VMA_WIPEONFORK = 4, VMA_DONTDUMP = 8, VMA_LOCKONFAULT = 16 };
 
 struct mm {
 	struct ref ref;			/* tasks that use it */
@@ -45,8 +48,9 @@ struct mm {
 	uint64_t auxv[64];
 	size_t auxv_len;		/* entries of two words */
 	uint64_t total_pages, locked_pages, data_pages; /* accounting for RLIMIT_AS, MEMLOCK, DATA */
-	struct file *exe;		/* /proc/pid/exe */
-	void *impl;			/* busy ranges, pending calls: sentry/mm */
+	uint64_t stack_pages, exec_pages, shared_pages, peak_pages; /* for /proc/pid/status */
+	struct file *exe;		/* /proc/pid/exe; owned */
+	struct mm_impl *impl;		/* sentry/mm only */
 };
 
 /* fork(2): a copy of caller's mm with its first thread. Holds off mapping operations of the
@@ -57,6 +61,7 @@ int mm_new(struct mm **out, struct pf_thread **thread);
 struct mm *mm_get(struct mm *m);
 /* The last reference kills the stub process. */
 void mm_put(struct mm *m);
+DEFINE_AUTO_PUT(mm, struct mm *, mm_put)
 
 /* The system calls' bodies (man 2 of each name). mmap returns the address. */
 int64_t mm_mmap(struct task *t, uint64_t addr, uint64_t len, int prot, int flags,
@@ -68,15 +73,25 @@ int64_t mm_mremap(struct task *t, uint64_t old, uint64_t old_len, uint64_t new_l
 int64_t mm_brk(struct task *t, uint64_t brk);
 int mm_madvise(struct task *t, uint64_t addr, uint64_t len, int advice);
 int mm_msync(struct task *t, uint64_t addr, uint64_t len, int flags);
+int mm_mlock(struct task *t, uint64_t addr, uint64_t len, bool lock, bool onfault);
+int mm_mlockall(struct task *t, int flags); /* 0: munlockall */
+/* -ENOMEM unless every page of the range is mapped. */
+int mm_range_mapped(struct mm *m, uint64_t addr, uint64_t len);
 
 /* A fault event of t: 0 when it was repaired (run again), else the signal to force is in
  * *signo, *code. */
 int mm_handle_fault(struct task *t, const struct pf_event *ev, int *signo, int *code);
 
-/* For exec, before the task switches to it: like mm_mmap but on a thread of the new space. */
+/* For exec, before the task switches to it: like mm_mmap but on a thread of the new space, and
+ * without limits. */
 int64_t mm_map_on(struct mm *m, struct pf_thread *th, uint64_t addr, uint64_t len, int prot,
 		  int flags, struct file *file, uint64_t offset);
 
-/* /proc/pid/maps: calls fn for each VMA under map_lock. */
+/* /proc/pid/maps: calls fn for each VMA of a snapshot, with no lock held; false ends it. */
 void mm_each_vma(struct mm *m, bool (*fn)(const struct vma *v, void *ctx), void *ctx);
+/* A copy of the VMA that holds addr, with a reference on its file; false: none. */
+bool mm_lookup(struct mm *m, uint64_t addr, struct vma *copy);
+void vma_copy_release(struct vma *copy);
 uint64_t mm_rss_bytes(struct mm *m);
+/* The program file, with a reference, or NULL. */
+struct file *mm_exe(struct mm *m);

@@ -1,0 +1,153 @@
+/* What only sentry/mm and the loader see: the VMA tree's functions, and operations on it.
+ *
+ * An operation (struct mm_op) holds map_lock from begin to end. It first splits VMAs at its borders
+ * (which changes nothing), then asks the host, then changes the tree, which can't fail: so a
+ * host that refuses leaves the tree as it was.
+ *
+ * While one task alone uses the address space, host calls are *posted*: they ride on the reply to
+ * the guest and nobody can observe that they come a moment later. The rare failure of a posted
+ * call (the host is out of memory or of mappings) is queued and settled at the next operation. When several tasks
+ * share the space, each call runs at once, under map_lock, which gives the order that the sequence rule of DESIGN 4.2 asks for. */
+#pragma once
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+#include "sentry/mm/mm.h"
+
+/* As vm.max_map_count, less what the stub needs for itself. */
+#define MM_MAX_VMAS 65000
+/* Beyond that, the host's count may run ahead of ours: no more posting. */
+#define MM_POST_VMAS 32000
+#define MM_GUARD_GAP (256 * GUEST_PAGE_SIZE)
+/* What MAP_* means for the tree; other flags act only at mmap time. */
+#define VMA_MAP_FLAGS (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE)
+
+struct mm_failure;
+
+struct mm_impl {
+	struct ref ref;		     /* the mm, and each posted call */
+	_Atomic uint32_t posted;     /* not yet reported */
+	struct mutex fail_lock;	     /* LOCK_NONE: a leaf */
+	struct mm_failure *failures; /* fail_lock */
+	_Atomic bool failed;	     /* failures is not empty */
+	/* map_lock */
+	uint32_t nvmas;
+	uint32_t def_flags; /* mlockall(MCL_FUTURE) */
+	uint64_t hint;	    /* where the search for free space starts, downwards */
+	uint64_t hole;	    /* the largest hole above the hint */
+};
+
+struct mm_op {
+	struct mm *m;
+	struct pf_thread *th;
+	struct task *t; /* NULL: exec, no limits */
+	bool post;	/* host calls may ride on the reply */
+	struct vma *dead;
+	uint64_t rlim_as, rlim_data, rlim_memlock, rlim_stack;
+	bool may_lock; /* CAP_IPC_LOCK */
+};
+
+/* Limits are read before the lock is taken. */
+void mm_op_begin(struct mm_op *op, struct task *t);
+/* For exec: every call is posted; mm_op_flush() runs them and tells. */
+void mm_op_begin_on(struct mm_op *op, struct mm *m, struct pf_thread *th, struct task *limits);
+void mm_op_end(struct mm_op *op);
+/* Takes the lock, and settles what failed since. */
+void mm_op_lock(struct mm_op *op);
+static inline void auto_mm_op(struct mm_op *op)
+{
+	mm_op_end(op);
+}
+/* Runs posted calls now; the first failure or 0. */
+int mm_op_flush(struct mm_op *op);
+
+/* ---- host calls: host.c -------------------------------------------------------------------- */
+
+int host_mmap_anon(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t prot);
+int host_mmap_fd(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t prot, bool shared, int fd,
+		 uint64_t offset);
+int host_munmap(struct mm_op *op, uint64_t addr, uint64_t len);
+int host_mprotect(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t prot);
+int host_madvise(struct mm_op *op, uint64_t addr, uint64_t len, int advice);
+/* Always at once. The range may cover several host mappings. */
+int host_mremap_move(struct mm_op *op, uint64_t old, uint64_t old_len, uint64_t new_len,
+		     uint64_t addr, bool dontunmap);
+struct mm_impl *mm_impl_new(void);
+void mm_impl_put(struct mm_impl *impl);
+
+/* ---- the tree: vma.c; map_lock held -------------------------------------------------------- */
+
+/* The first VMA that ends above addr, or NULL. */
+struct vma *vma_find(struct mm *m, uint64_t addr);
+/* The last VMA that starts below addr, or NULL. */
+struct vma *vma_find_below(struct mm *m, uint64_t addr);
+/* The first VMA that meets [start, end), or NULL. */
+struct vma *vma_find_range(struct mm *m, uint64_t start, uint64_t end);
+struct vma *vma_next(struct vma *v);
+struct vma *vma_prev(struct vma *v);
+struct vma *vma_alloc(void);
+void vma_free(struct vma *v); /* drops the file: no lock held */
+void vma_free_list(struct vma *dead);
+/* Counted and linked; the range is free. */
+void vma_link(struct mm *m, struct vma *v);
+void vma_unlink(struct mm *m, struct vma *v);
+/* Makes addr a border. -ENOMEM. */
+int vma_split_at(struct mm *m, uint64_t addr);
+int vma_split_range(struct mm *m, uint64_t start, uint64_t end);
+/* Joins equal neighbours in and around [start, end). */
+void vma_merge_range(struct mm_op *op, uint64_t start, uint64_t end);
+/* Unlinks all in [start, end) (borders exist) onto op->dead. */
+void vma_remove_range(struct mm_op *op, uint64_t start, uint64_t end);
+/* Bytes mapped within [start, end). */
+uint64_t vma_mapped_bytes(struct mm *m, uint64_t start, uint64_t end);
+/* Is [start, end) mapped without a hole? */
+bool vma_covers(struct mm *m, uint64_t start, uint64_t end);
+void vma_set_prot(struct mm *m, struct vma *v, uint32_t prot);
+void vma_set_vm_flags(struct mm *m, struct vma *v, uint32_t vm_flags);
+void vma_set_range(struct mm *m, struct vma *v, uint64_t start, uint64_t end);
+/* v->start, less the gap that a stack keeps below itself. */
+uint64_t vma_start_gap(const struct vma *v);
+static inline bool vma_is_data(const struct vma *v)
+{
+	return (v->flags & MAP_PRIVATE) && (v->prot & PROT_WRITE) && !(v->flags & MAP_GROWSDOWN);
+}
+
+/* ---- where to put things: layout.c --------------------------------------------------------- */
+
+/* Free space for len bytes; 0: none. */
+uint64_t layout_search(struct mm *m, uint64_t len, bool low_32bit);
+/* Is [addr, addr+len) free and a stack's gap away from stacks? */
+bool layout_free(struct mm *m, uint64_t addr, uint64_t len);
+void layout_unmapped(struct mm *m, uint64_t start, uint64_t end);
+/* Draws mmap_base below a stack that may grow to rlim_stack; the top of the stack. */
+uint64_t layout_init(struct mm *m, uint64_t rlim_stack);
+uint64_t layout_random(uint64_t pages); /* a multiple of the page size, below pages of them */
+bool layout_is_guest(uint64_t addr, uint64_t len);
+
+/* ---- inside operations ---------------------------------------------------------------------- */
+
+struct mmap_args {
+	uint64_t addr, len;
+	uint32_t prot, max_prot;
+	uint32_t flags;
+	struct file *file; /* borrowed */
+	uint64_t offset;
+	int host_fd;	   /* -1: anonymous */
+	uint64_t host_offset;
+	const char *special;
+};
+int64_t mmap_locked(struct mm_op *op, const struct mmap_args *a);
+int munmap_locked(struct mm_op *op, uint64_t start, uint64_t end);
+/* -ENOMEM when bytes more are too many; replaced: bytes that go away. */
+int mm_may_expand(struct mm_op *op, uint64_t len, uint64_t replaced, bool data);
+/* Repairs an access that failed: grows a stack, runs posted calls, restores a lost mapping.
+ * 0: try again; -EFAULT. th: a stopped thread of m, or NULL when there is none at hand. */
+int mm_fault_in(struct mm *m, struct task *t, uint64_t addr, bool write);
+
+/* ---- shared anonymous memory: shm.c --------------------------------------------------------- */
+
+/* A file without a name of `size` zero bytes, for MAP_SHARED|MAP_ANONYMOUS. */
+int shm_file_new(uint64_t size, struct file **out);
+bool shm_is_file(const struct file *f);
