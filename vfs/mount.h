@@ -32,13 +32,14 @@ struct mount {
 	_Atomic uint32_t flags; /* MNT_* */
 	struct fs *fs;		/* owned */
 	struct dirent *root;	/* owned */
-	/* under the namespace's lock */
+	/* under the tree lock (tree_lock.h) */
 	struct mount_ns *ns;	/* NULL once detached */
 	struct mount *parent;	/* itself for the root of a namespace */
 	struct dirent *mountpoint; /* owned; in parent's fs */
 	struct list children, sibling, ns_node;
 	struct hnode hash;	/* (parent, mountpoint) */
 	char *source;
+	struct mount *copy;	/* while a tree is copied */
 };
 
 /* A place in the tree: what openat's dirfd, cwd and root are. */
@@ -75,7 +76,14 @@ int mount_attach(struct mount_ns *ns, const struct path *at, struct fs *fs, stru
 int mount_bind(struct mount_ns *ns, const struct path *at, const struct path *what, bool recursive);
 int mount_move(struct mount_ns *ns, const struct path *at, struct mount *m);
 int mount_remount(struct mount *m, uint32_t flags);
-/* umount2(2): flags MNT_DETACH, MNT_EXPIRE, UMOUNT_NOFOLLOW handled by the caller. -EBUSY. */
+/* pivot_root(2): new_root, a mount's root, becomes the namespace's, the old one goes to put_old. */
+int mount_pivot(struct mount_ns *ns, const struct path *root, const struct path *new_root,
+		const struct path *put_old);
+/* After mount_ns_clone(): *p, a place in the namespace that was cloned, becomes the same place in
+ * the clone; call before anything changes in either. */
+void mount_ns_adopt(struct mount_ns *clone, struct path *p);
+/* umount2(2): flags MNT_DETACH, MNT_EXPIRE, UMOUNT_NOFOLLOW handled by the caller, who holds exactly one
+ * reference on m. -EBUSY, -EINVAL. */
 int mount_detach(struct mount_ns *ns, struct mount *m, bool lazy);
 /* The topmost mount at p, if any: 1 and *p replaced (references moved), else 0. */
 int mount_follow_down(struct path *p);

@@ -15,6 +15,9 @@ void notify_dir(struct inode *dir, const char *name, size_t len, uint32_t mask, 
 /* On the inode only (IN_ATTRIB on link count, IN_DELETE_SELF, IN_MOVE_SELF). */
 void notify_inode(struct inode *inode, uint32_t mask);
 
+/* A name of the inode went; IN_DELETE_SELF follows when it was the last (and the file is closed). */
+void notify_gone(struct inode *inode);
+
 struct notify_ops {
 	void (*event)(struct inode *inode, const char *name, size_t len, uint32_t mask, uint32_t cookie);
 	void (*inode_gone)(struct inode *inode);

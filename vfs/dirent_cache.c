@@ -1,0 +1,140 @@
+/* The bound on cached dirents: a clock over two lists.
+ *
+ * Dirents of file systems that cost descriptors (fs->caches) are on `costly`, whose bound follows
+ * RLIMIT_NOFILE; all others on `cheap`, whose bound keeps memory in check. A dirent of an overlay costs
+ * nothing itself but pins dirents below, so it is on `costly` with weight 0: it has to go for
+ * them to go.
+ *
+ * Both are kept in order of insertion. A lookup only sets DIRENT_REFERENCED; when a list is over its bound
+ * the oldest is looked at, and if it was used since, goes round again. A step limit keeps the cost
+ * of one insertion small even if everything is in use. */
+#include "vfs/dirent_cache.h"
+
+#include <assert.h>
+
+#include "vfs/dirent.h"
+#include "vfs/dirent_impl.h"
+#include "vfs/fs.h"
+#include "vfs/tree_lock.h"
+
+enum { CHEAP_BOUND = 32768, TRIM_STEPS = 128, TRIM_BATCH = 32 };
+
+struct lru {
+	struct list list; /* tree lock, exclusive */
+	/* written under the tree lock, exclusive; read without it as a hint */
+	_Atomic size_t count, weight;
+	size_t bound;
+};
+
+static struct lru costly = {.list = LIST_INIT(costly.list), .bound = DIRENT_CACHE_DEFAULT};
+static struct lru cheap = {.list = LIST_INIT(cheap.list), .bound = CHEAP_BOUND};
+static _Atomic uint64_t misses, evictions;
+
+size_t dirent_cache_bound(uint64_t nofile, size_t want)
+{
+	uint64_t half = nofile / 2;
+	uint64_t bound = want ? want : DIRENT_CACHE_DEFAULT;
+
+	if (bound > half)
+		bound = half;
+	return bound ? (size_t)bound : 1;
+}
+
+void dirent_cache_init(size_t bound)
+{
+	costly.bound = bound;
+}
+
+void dirent_cache_missed(void)
+{
+	atomic_fetch_add_explicit(&misses, 1, memory_order_relaxed);
+}
+
+static struct lru *lru_of(const struct dirent *d)
+{
+	return d->fs->caches ? &costly : &cheap;
+}
+
+static size_t weight_of(const struct dirent *d)
+{
+	return d->fs->depth == 0;
+}
+
+static void move(_Atomic size_t *v, size_t by)
+{
+	atomic_store_explicit(v, atomic_load_explicit(v, memory_order_relaxed) + by,
+			      memory_order_relaxed);
+}
+
+void dirent_cache_add_locked(struct dirent *d)
+{
+	struct lru *l = lru_of(d);
+
+	list_push_back(&l->list, &d->lru);
+	dirent_flag_set(d, DIRENT_ON_LRU);
+	move(&l->count, 1);
+	move(&l->weight, weight_of(d));
+}
+
+void dirent_cache_del_locked(struct dirent *d)
+{
+	struct lru *l = lru_of(d);
+
+	if (!dirent_has(d, DIRENT_ON_LRU))
+		return;
+	list_del_init(&d->lru);
+	dirent_flag_clear(d, DIRENT_ON_LRU);
+	move(&l->count, (size_t)-1);
+	move(&l->weight, -weight_of(d));
+}
+
+static bool over(struct lru *l)
+{
+	return atomic_load_explicit(&l->weight, memory_order_relaxed) > l->bound ||
+	       atomic_load_explicit(&l->count, memory_order_relaxed) > 4 * l->bound;
+}
+
+static void trim(struct lru *l)
+{
+	struct list dead = LIST_INIT(dead);
+	int evicted = 0;
+
+	tree_wrlock();
+	for (int step = 0; step < TRIM_STEPS && evicted < TRIM_BATCH && over(l); step++) {
+		struct dirent *d = list_first(&l->list, struct dirent, lru);
+
+		if (dirent_idle_locked(d) && !dirent_has(d, DIRENT_REFERENCED)) {
+			dirent_evict_locked(d, &dead);
+			evicted++;
+			continue;
+		}
+		dirent_flag_clear(d, DIRENT_REFERENCED);
+		list_del_init(&d->lru);
+		list_push_back(&l->list, &d->lru);
+	}
+	tree_wrunlock();
+	atomic_fetch_add_explicit(&evictions, (uint64_t)evicted, memory_order_relaxed);
+	dirent_free_list(&dead);
+}
+
+void dirent_cache_trim(void)
+{
+	if (over(&costly))
+		trim(&costly);
+	if (over(&cheap))
+		trim(&cheap);
+}
+
+void dirent_cache_stats(struct dirent_cache_stats *out)
+{
+	size_t n = atomic_load(&costly.count);
+
+	*out = (struct dirent_cache_stats){
+		.bound = costly.bound,
+		.cached = n + atomic_load(&cheap.count),
+		.lru = n,
+		.hits = tree_hits(),
+		.misses = atomic_load(&misses),
+		.evictions = atomic_load(&evictions),
+	};
+}
