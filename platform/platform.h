@@ -86,7 +86,9 @@ struct pf_identity {
 struct pf_ops {
 	const char *name;
 
-	/* Starts the zygote. Must be called once, before any other thread exists. */
+	/* Starts the zygote. Must be called once, before any other thread exists, by a thread
+	 * that lives as long as the platform (the stubs' parent-death signal hangs on it). From
+	 * then on the platform reaps its own children by pid and leaves others alone. */
 	int (*start)(const struct pf_config *cfg, struct platform **out);
 	void (*stop)(struct platform *p);
 
@@ -101,9 +103,9 @@ struct pf_ops {
 	/* Another stopped thread in caller's space, registers and FP state copied from caller. */
 	int (*thread_new)(struct pf_thread *caller, struct pf_thread **thread);
 
-	/* Ends the host thread (the space goes on while other threads or the creator hold it).
-	 * With kill_space the whole stub process is killed at once. Frees `t`; any pf_calls that
-	 * were posted and not reported complete with -EINTR. */
+	/* Ends the host thread of a stopped `t` and frees it; the last one of a space ends the
+	 * stub process (space_kill() does so at once). pf_calls that were posted and not reported
+	 * complete with -EINTR. */
 	void (*thread_destroy)(struct pf_thread *t);
 	/* Kills the stub process and reaps it; all threads in it report PF_DEAD. The structure
 	 * itself is freed when its last thread is destroyed. Any thread. */
@@ -130,8 +132,15 @@ struct pf_ops {
 	void (*interrupt)(struct pf_thread *t);
 	/* Drops a pending interrupt. */
 	void (*interrupt_clear)(struct pf_thread *t);
+	/* A hint: this system call is about to sleep, so the host thread had better sleep too. May
+	 * be NULL. */
+	void (*will_block)(struct pf_thread *t);
 
-	/* Runs one host call now, while t is stopped; its result. -EINTR: the stub died. */
+	/* Runs one host call now, while t is stopped; its result. -EINTR: the stub died. The
+	 * caller says where things go: mmap needs MAP_FIXED or MAP_FIXED_NOREPLACE, mremap with
+	 * MREMAP_MAYMOVE needs MREMAP_FIXED, ranges end below PF_GUEST_MAX, else -EINVAL. Of the
+	 * mmap flags only SHARED, PRIVATE, ANONYMOUS, FIXED, FIXED_NOREPLACE and NORESERVE reach
+	 * the host; advice that is not on the stub's list is -EINVAL. */
 	int64_t (*call)(struct pf_thread *t, const struct pf_call *c);
 	/* Queues a call that rides on t's next run; -EAGAIN: the queue is full, use call().
 	 * A call with an fd may be run at once by the platform (done() is then called before the

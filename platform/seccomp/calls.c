@@ -1,0 +1,247 @@
+/* Commands for a stopped thread: host mapping calls, at once or riding on the next resume, and
+ * small operations on guest memory.
+ *
+ * The queue holds calls in order. calls_send() copies them into the slot for the next hand-over,
+ * whose sequence number the stub repeats in slot.done when it has run them; then anybody may
+ * collect the results. A result is copied once and means only something to the guest that the
+ * stub belongs to. */
+#include "platform/seccomp/impl.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+unsigned calls_send(struct pf_thread *t)
+{
+	if (!__atomic_load_n(&t->nqueued, __ATOMIC_RELAXED))
+		return 0;
+	AUTO_LOCK(&t->call_mu);
+	for (unsigned i = 0; i < t->nqueued; i++)
+		t->slot->cmd[i] = t->queue[i].cmd;
+	t->nsent = t->nqueued;
+	t->sent_seq = t->seq + 1;
+	return t->nsent;
+}
+
+/* Takes the calls that were sent out of the queue and reports them; false if there are none yet.
+ * Called with call_mu held, which it drops around the reports. */
+static void report_locked(struct pf_thread *t, unsigned n, bool aborted)
+{
+	struct posted done[POST_MAX];
+
+	memcpy(done, t->queue, n * sizeof(done[0]));
+	for (unsigned i = 0; i < n; i++)
+		done[i].cmd.ret = aborted ? -EINTR : t->slot->cmd[i].ret;
+	memmove(t->queue, t->queue + n, (t->nqueued - n) * sizeof(done[0]));
+	__atomic_store_n(&t->nqueued, t->nqueued - n, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->nsent, 0, __ATOMIC_RELAXED);
+	t->nreporting++;
+	mutex_unlock(&t->call_mu);
+	for (unsigned i = 0; i < n; i++)
+		if (done[i].done)
+			done[i].done(done[i].ctx, done[i].cmd.ret);
+	mutex_lock(&t->call_mu);
+	t->nreporting--;
+}
+
+static bool sent_are_done(struct pf_thread *t)
+{
+	return (int32_t)(__atomic_load_n(&t->slot->done, __ATOMIC_ACQUIRE) - t->sent_seq) >= 0;
+}
+
+/* The caller knows that the stub has run what was sent. */
+void calls_collect(struct pf_thread *t)
+{
+	if (!__atomic_load_n(&t->nsent, __ATOMIC_RELAXED))
+		return;
+	AUTO_LOCK(&t->call_mu);
+	if (t->nsent)
+		report_locked(t, t->nsent, false);
+}
+
+void calls_abort(struct pf_thread *t)
+{
+	AUTO_LOCK(&t->call_mu);
+	while (t->nqueued)
+		report_locked(t, t->nqueued, true);
+}
+
+void seccomp_call_wait(struct pf_thread *t)
+{
+	struct slot *s = t->slot;
+
+	AUTO_LOCK(&t->call_mu);
+	while (t->nqueued || t->nreporting) {
+		struct timespec slice = {0, 20 * 1000 * 1000};
+		uint32_t done = __atomic_load_n(&s->done, __ATOMIC_ACQUIRE);
+		bool sent = t->nsent;
+
+		if (atomic_load(&t->space->dead)) {
+			if (t->nqueued)
+				report_locked(t, t->nqueued, true);
+		} else if (sent && sent_are_done(t)) {
+			report_locked(t, t->nsent, false);
+			continue;
+		}
+		mutex_unlock(&t->call_mu);
+		if (sent) {
+			__atomic_store_n(&s->done_waiters, 1, __ATOMIC_SEQ_CST);
+			syscall(SYS_futex, &s->done, FUTEX_WAIT, done, &slice, NULL, 0);
+		} else {
+			/* Not handed over yet, or being reported by another thread. */
+			slice.tv_nsec = 20 * 1000;
+			nanosleep(&slice, NULL);
+		}
+		mutex_lock(&t->call_mu);
+	}
+	__atomic_store_n(&s->done_waiters, 0, __ATOMIC_RELAXED);
+}
+
+int commands_run(struct pf_thread *t, struct slot_cmd *cmd, unsigned n)
+{
+	unsigned before;
+	int r;
+
+	if (atomic_load(&t->space->dead))
+		return -ESRCH;
+	before = calls_send(t);
+	memcpy(&t->slot->cmd[before], cmd, n * sizeof(*cmd));
+	t->slot->ncmd = before + n;
+	handover_give(t, SLOT_CMD);
+	r = handover_wait(t, WAIT_COMMANDS);
+	if (r) {
+		calls_abort(t);
+		return r;
+	}
+	for (unsigned i = 0; i < n; i++)
+		cmd[i].ret = t->slot->cmd[before + i].ret;
+	calls_collect(t);
+	return 0;
+}
+
+static bool range_valid(uint64_t start, uint64_t len)
+{
+	return len <= PF_GUEST_MAX && start <= PF_GUEST_MAX - len;
+}
+
+static bool advice_valid(uint64_t advice)
+{
+	static const uint8_t ok[] = {0,	 1,  2,	 3,  4,	 8,  9,	 10, 11,  14,
+				     15, 16, 17, 18, 19, 22, 23, 24, 102, 103};
+
+	for (unsigned i = 0; i < sizeof(ok); i++)
+		if (ok[i] == advice)
+			return true;
+	return false;
+}
+
+#define MMAP_FLAGS                                                                                 \
+	(MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_NORESERVE)
+
+/* The call as a command, or -EINVAL for what the filter would not let through or what could hit
+ * the stub itself: the caller decides where everything goes. */
+static int command_of(const struct pf_call *c, struct slot_cmd *cmd)
+{
+	static const uint16_t nr[] = {[PF_MMAP] = SYS_mmap,
+				      [PF_MUNMAP] = SYS_munmap,
+				      [PF_MPROTECT] = SYS_mprotect,
+				      [PF_MREMAP] = SYS_mremap,
+				      [PF_MADVISE] = SYS_madvise};
+
+	memset(cmd, 0, sizeof(*cmd));
+	cmd->op = nr[c->nr];
+	memcpy(cmd->a, c->arg, sizeof(cmd->a));
+	if (!range_valid(c->arg[0], c->arg[1]))
+		return -EINVAL;
+	switch (c->nr) {
+	case PF_MMAP:
+		if (!(c->arg[3] & (MAP_FIXED | MAP_FIXED_NOREPLACE)) || c->arg[2] & ~7UL)
+			return -EINVAL;
+		cmd->a[3] &= MMAP_FLAGS;
+		cmd->a[4] = -1;
+		if (c->fd >= 0)
+			cmd->op = CMD_MMAP_FD;
+		else if (!(c->arg[3] & MAP_ANONYMOUS))
+			return -EBADF;
+		return 0;
+	case PF_MPROTECT:
+		return c->arg[2] & ~7UL ? -EINVAL : 0;
+	case PF_MREMAP:
+		if (c->arg[3] & ~7UL || !range_valid(c->arg[0], c->arg[2]))
+			return -EINVAL;
+		if (!(c->arg[3] & MREMAP_MAYMOVE))
+			return 0;
+		return c->arg[3] & MREMAP_FIXED && range_valid(c->arg[4], c->arg[2]) ? 0 : -EINVAL;
+	case PF_MADVISE:
+		return advice_valid(c->arg[2]) ? 0 : -EINVAL;
+	default:
+		return 0;
+	}
+}
+
+static int64_t call_with_fd(struct pf_thread *t, struct slot_cmd *cmd, int fd)
+{
+	int r;
+
+	AUTO_LOCK(&t->space->op_mu);
+	r = space_send_fds(t->space, &fd, 1);
+	if (r == 0)
+		r = commands_run(t, cmd, 1);
+	return r;
+}
+
+int64_t seccomp_call(struct pf_thread *t, const struct pf_call *c)
+{
+	struct slot_cmd cmd;
+	int r = command_of(c, &cmd);
+
+	if (r)
+		return r;
+	if (cmd.op == CMD_MMAP_FD)
+		r = call_with_fd(t, &cmd, c->fd);
+	else
+		r = commands_run(t, &cmd, 1);
+	if (r)
+		return r == -ESRCH ? -EINTR : r;
+	return cmd.ret;
+}
+
+int seccomp_call_post(struct pf_thread *t, const struct pf_call *c)
+{
+	struct slot_cmd cmd;
+	int r = command_of(c, &cmd);
+
+	if (r)
+		return r;
+	if (cmd.op == CMD_MMAP_FD) {
+		int64_t result = seccomp_call(t, c);
+
+		if (c->done)
+			c->done(c->ctx, result);
+		return 0;
+	}
+	AUTO_LOCK(&t->call_mu);
+	if (t->nqueued == POST_MAX)
+		return -EAGAIN;
+	t->queue[t->nqueued] = (struct posted){cmd, c->done, c->ctx};
+	__atomic_store_n(&t->nqueued, t->nqueued + 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+int seccomp_cmpxchg32(struct pf_thread *t, struct gptr addr, uint32_t expect, uint32_t desired,
+		      uint32_t *old)
+{
+	struct slot_cmd cmd = {.op = CMD_CMPXCHG32, .a = {addr.v, expect, desired}};
+	int r;
+
+	if (addr.v & 3 || !range_valid(addr.v, 4))
+		return -EFAULT;
+	r = commands_run(t, &cmd, 1);
+	if (r || cmd.ret < 0)
+		return -EFAULT;
+	*old = cmd.ret;
+	return 0;
+}

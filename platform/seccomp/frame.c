@@ -1,0 +1,226 @@
+/* Reading and editing the signal frame that the host kernel left in a thread's slot. Each word
+ * can change under us; so positions are checked once and kept as offsets of our own. */
+#include "platform/seccomp/impl.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "platform/seccomp/frame.h"
+
+#define ALTSTACK_END (SLOT_ALTSTACK + SLOT_ALTSTACK_SIZE)
+
+static void *at(struct pf_thread *t, uint32_t off)
+{
+	return (uint8_t *)t->slot + off;
+}
+
+/* The offset in the slot of [addr, addr + size), which must lie in the alternate stack. */
+static int stack_offset(struct pf_thread *t, uint64_t addr, size_t size, uint32_t *off)
+{
+	uint64_t o = addr - slot_guest_addr(t->slot_index);
+
+	if (o < SLOT_ALTSTACK || o > ALTSTACK_END - size)
+		return -EINVAL;
+	*off = o;
+	return 0;
+}
+
+int frame_load(struct pf_thread *t, struct pf_event *ev, int *signo)
+{
+	struct slot *s = t->slot;
+	struct kernel_sigcontext mc;
+	struct kernel_siginfo info;
+	uint32_t info_off;
+
+	if (stack_offset(t, s->uc, sizeof(struct kernel_ucontext), &t->uc_off) ||
+	    stack_offset(t, s->info, sizeof(info), &info_off))
+		return -EINVAL;
+	memcpy(&mc, at(t, t->uc_off + offsetof(struct kernel_ucontext, mc)), sizeof(mc));
+	memcpy(&info, at(t, info_off), 32);
+	if (stack_offset(t, mc.fpstate, t->space->p->fp_size, &t->fp_off))
+		return -EINVAL;
+	memcpy(&t->regs, mc.gregs, sizeof(mc.gregs));
+	if (t->space->p->fsgsbase) {
+		t->regs.fs_base = t->fs_seen = s->fs_base;
+		t->regs.gs_base = t->gs_seen = s->gs_base;
+	}
+	*signo = s->signo;
+	ev->signo = *signo;
+	ev->code = info.code;
+	ev->addr = info.addr;
+	ev->trapno = mc.trapno;
+	ev->error = mc.err;
+	ev->nr = (int64_t)info.sys.syscall;
+	t->regs.orig_rax = -1;
+	return 0;
+}
+
+static bool base_valid(uint64_t v)
+{
+	return (uint64_t)((int64_t)(v << 16) >> 16) == v;
+}
+
+void frame_store(struct pf_thread *t)
+{
+	struct kernel_ucontext *uc = at(t, t->uc_off);
+	struct slot *s = t->slot;
+	uint32_t flags = slot_flags(t->space->p);
+
+	memcpy(uc->mc.gregs, &t->regs, sizeof(uc->mc.gregs));
+	uc->sigmask = 0;
+	if (t->regs.fs_base != t->fs_seen && base_valid(t->regs.fs_base)) {
+		s->fs_base = t->fs_seen = t->regs.fs_base;
+		flags |= SLOT_SET_FS;
+	}
+	if (t->regs.gs_base != t->gs_seen && base_valid(t->regs.gs_base)) {
+		s->gs_base = t->gs_seen = t->regs.gs_base;
+		flags |= SLOT_SET_GS;
+	}
+	s->flags = flags;
+}
+
+/* dst, which is to be born in its own slot, gets src's frame at the same place in its slot. */
+void frame_copy(struct pf_thread *dst, struct pf_thread *src)
+{
+	struct kernel_ucontext *uc;
+	uint32_t from = src->uc_off < src->fp_off ? src->uc_off : src->fp_off;
+	uint64_t base = slot_guest_addr(dst->slot_index);
+
+	memcpy(at(dst, from), at(src, from), ALTSTACK_END - from);
+	dst->uc_off = src->uc_off;
+	dst->fp_off = src->fp_off;
+	uc = at(dst, dst->uc_off);
+	uc->link = 0;
+	uc->ss_sp = base + SLOT_ALTSTACK;
+	uc->ss_flags = 0;
+	uc->ss_size = SLOT_ALTSTACK_SIZE;
+	uc->mc.fpstate = base + dst->fp_off;
+}
+
+size_t seccomp_fpu_size(struct platform *p)
+{
+	return p->fp_size;
+}
+
+int seccomp_fpu_get(struct pf_thread *t, void *buf, size_t cap)
+{
+	size_t n = t->space->p->fp_size;
+
+	if (cap < n)
+		return -ENOSPC;
+	memcpy(buf, at(t, t->fp_off), n);
+	fp_trailer_write(t->space->p, buf);
+	return n;
+}
+
+/* The parts of the image that are the host kernel's, not the guest's. */
+void fp_trailer_write(struct platform *p, void *fp)
+{
+	struct fp_sw sw = {0};
+	uint32_t magic2 = FP_MAGIC2;
+
+	if (p->fp_features) {
+		sw.magic1 = FP_MAGIC1;
+		sw.extended_size = p->fp_size;
+		sw.xfeatures = p->fp_features;
+		sw.xstate_size = p->fp_size - sizeof(magic2);
+		memcpy((uint8_t *)fp + sw.xstate_size, &magic2, sizeof(magic2));
+	}
+	memcpy((uint8_t *)fp + FP_SW, &sw, sizeof(sw));
+}
+
+/* True if buf has the extended format; then *xstate_size is checked against len. */
+static bool fp_is_extended(const void *buf, size_t len, uint32_t *xstate_size)
+{
+	const uint8_t *b = buf;
+	struct fp_sw sw;
+	uint32_t magic2;
+
+	memcpy(&sw, b + FP_SW, sizeof(sw));
+	if (sw.magic1 != FP_MAGIC1 || sw.xstate_size > len ||
+	    sw.xstate_size < FP_FXSAVE_SIZE + sizeof(struct fp_header) ||
+	    len - sw.xstate_size < sizeof(magic2))
+		return false;
+	memcpy(&magic2, b + sw.xstate_size, sizeof(magic2));
+	*xstate_size = sw.xstate_size;
+	return magic2 == FP_MAGIC2;
+}
+
+static int fp_header_check(const struct platform *p, const struct fp_header *h)
+{
+	if (h->xstate_bv & ~p->fp_features || h->xcomp_bv)
+		return -EINVAL;
+	for (unsigned i = 0; i < 6; i++)
+		if (h->reserved[i])
+			return -EINVAL;
+	return 0;
+}
+
+int seccomp_fpu_set(struct pf_thread *t, const void *buf, size_t len)
+{
+	struct platform *p = t->space->p;
+	uint8_t *fp = at(t, t->fp_off);
+	struct fp_header h = {.xstate_bv = 3};
+	uint32_t mxcsr, n = FP_FXSAVE_SIZE;
+
+	if (len < FP_FXSAVE_SIZE)
+		return -EINVAL;
+	memcpy(&mxcsr, (const uint8_t *)buf + FP_MXCSR, sizeof(mxcsr));
+	if (mxcsr & ~p->mxcsr_mask)
+		return -EINVAL;
+	if (p->fp_features && fp_is_extended(buf, len, &n)) {
+		memcpy(&h, (const uint8_t *)buf + FP_FXSAVE_SIZE, sizeof(h));
+		if (fp_header_check(p, &h))
+			return -EINVAL;
+		if (n > p->fp_size - 4)
+			n = p->fp_size - 4;
+	}
+	memcpy(fp, buf, n);
+	memcpy(fp + FP_MXCSR_MASK, &p->mxcsr_mask, sizeof(p->mxcsr_mask));
+	if (p->fp_features)
+		memcpy(fp + FP_FXSAVE_SIZE, &h, sizeof(h));
+	fp_trailer_write(p, fp);
+	return 0;
+}
+
+/* An xstate_bv of 0 means the initial state of everything but MXCSR. */
+void seccomp_fpu_reset(struct pf_thread *t)
+{
+	struct platform *p = t->space->p;
+	uint8_t *fp = at(t, t->fp_off);
+	uint16_t fcw = 0x37f;
+	uint32_t mxcsr = 0x1f80;
+
+	memset(fp, 0, p->fp_features ? FP_FXSAVE_SIZE + sizeof(struct fp_header) : FP_FXSAVE_SIZE);
+	memcpy(fp, &fcw, sizeof(fcw));
+	memcpy(fp + FP_MXCSR, &mxcsr, sizeof(mxcsr));
+	memcpy(fp + FP_MXCSR_MASK, &p->mxcsr_mask, sizeof(p->mxcsr_mask));
+	fp_trailer_write(p, fp);
+}
+
+/* Learns the layout from the zygote's first frame, when no guest has run yet. */
+int frame_learn(struct pf_thread *t)
+{
+	struct platform *p = t->space->p;
+	struct kernel_ucontext *uc;
+	struct fp_sw sw;
+
+	if (stack_offset(t, t->slot->uc, sizeof(*uc), &t->uc_off))
+		return -EPROTO;
+	uc = at(t, t->uc_off);
+	if (stack_offset(t, uc->mc.fpstate, FP_FXSAVE_SIZE, &t->fp_off))
+		return -EPROTO;
+	memcpy(&sw, (uint8_t *)at(t, t->fp_off) + FP_SW, sizeof(sw));
+	memcpy(&p->mxcsr_mask, (uint8_t *)at(t, t->fp_off) + FP_MXCSR_MASK, sizeof(p->mxcsr_mask));
+	if (!p->mxcsr_mask)
+		p->mxcsr_mask = 0xffbf;
+	p->fp_size = FP_FXSAVE_SIZE;
+	p->fp_features = 0;
+	if (sw.magic1 == FP_MAGIC1) {
+		p->fp_size = sw.extended_size;
+		p->fp_features = sw.xfeatures;
+	}
+	if (p->fp_size > SLOT_ALTSTACK_SIZE / 3)
+		return -E2BIG;
+	return 0;
+}

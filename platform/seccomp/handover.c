@@ -1,0 +1,190 @@
+/* Handing a thread to the guest and getting it back.
+ *
+ *	S: frame_store, commands into the slot
+ *	S: state = RESUME, wakes T if it sleeps        T: runs commands, state = RUN, rt_sigreturn
+ *	S: spins, then sleeps on the state word         T: ... traps: state = STOPPED, wakes S
+ *	S: frame_load
+ *
+ * The word can be written by the guest, and a sleeper on it can be requeued by it: so every sleep
+ * of S is bounded, and death is told through pf_space.dead, which is ours. */
+#include "platform/seccomp/impl.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define SPIN_MAX 4000
+
+static void futex_wake(uint32_t *word, int n)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, n, NULL, NULL, 0);
+}
+
+static void futex_wait(uint32_t *word, uint32_t value, uint64_t ns)
+{
+	struct timespec ts = {ns / 1000000000, ns % 1000000000};
+
+	syscall(SYS_futex, word, FUTEX_WAIT, value, &ts, NULL, 0);
+}
+
+void handover_give(struct pf_thread *t, uint32_t state)
+{
+	struct slot *s = t->slot;
+
+	s->seq = ++t->seq;
+	s->spin = t->space->p->cfg.spin_allowed ? SPIN_MAX : 0;
+	s->yields = 50;
+	__atomic_exchange_n(&s->state, state, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&s->stub_sleeps, __ATOMIC_SEQ_CST))
+		futex_wake(&s->state, 1);
+}
+
+/* Kills the stub if it has had its time. */
+static void deadline_check(struct pf_thread *t, enum wait_for what, uint64_t started)
+{
+	uint64_t now = now_ns();
+
+	if (atomic_load(&t->interrupted) &&
+	    now - atomic_load(&t->interrupted_at) > INTERRUPT_DEADLINE_NS &&
+	    now - started > INTERRUPT_DEADLINE_NS)
+		seccomp_space_kill(t->space);
+	else if (what == WAIT_COMMANDS && now - started > COMMAND_DEADLINE_NS)
+		seccomp_space_kill(t->space);
+}
+
+int handover_wait(struct pf_thread *t, enum wait_for what)
+{
+	struct slot *s = t->slot;
+	struct pf_space *space = t->space;
+	uint32_t spins = space->p->cfg.spin_allowed ? SPIN_MAX : 0, state;
+	uint64_t started = 0;
+
+	for (;;) {
+		state = __atomic_load_n(&s->state, __ATOMIC_ACQUIRE);
+		if (atomic_load_explicit(&space->dead, memory_order_relaxed))
+			return -ESRCH;
+		if (state == SLOT_STOPPED)
+			break;
+		if (spins) {
+			spins--;
+			__builtin_ia32_pause();
+			continue;
+		}
+		if (started)
+			deadline_check(t, what, started);
+		else
+			started = now_ns();
+		__atomic_store_n(&s->sentry_sleeps, 1, __ATOMIC_SEQ_CST);
+		if (!atomic_load(&space->dead))
+			futex_wait(&s->state, state, WAIT_SLICE_NS);
+		__atomic_store_n(&s->sentry_sleeps, 0, __ATOMIC_RELAXED);
+	}
+	if (__atomic_load_n(&s->done, __ATOMIC_ACQUIRE) != t->seq) {
+		seccomp_space_kill(space);
+		return -ESRCH;
+	}
+	return 0;
+}
+
+/* Wakes S wherever it sleeps; the store makes a sleep that is about to begin fail. */
+void handover_wake_dead(struct pf_thread *t)
+{
+	__atomic_store_n(&t->slot->state, SLOT_DEAD, __ATOMIC_SEQ_CST);
+	futex_wake(&t->slot->state, INT_MAX);
+	futex_wake(&t->slot->done, INT_MAX);
+}
+
+static bool take_interrupt(struct pf_thread *t, struct pf_event *ev)
+{
+	if (!atomic_load_explicit(&t->interrupted, memory_order_relaxed))
+		return false;
+	atomic_store(&t->interrupted, false);
+	ev->kind = PF_INTERRUPT;
+	return true;
+}
+
+/* False: nothing that the caller should see (an interrupt that was taken back). */
+static bool event_decode(struct pf_thread *t, struct pf_event *ev)
+{
+	int signo;
+
+	if (frame_load(t, ev, &signo)) {
+		seccomp_space_kill(t->space);
+		ev->kind = PF_DEAD;
+		return true;
+	}
+	switch (signo) {
+	case STUB_SIG_INTERRUPT:
+		return take_interrupt(t, ev);
+	case SIGSYS:
+		ev->kind = PF_SYSCALL;
+		ev->args[0] = t->regs.rdi;
+		ev->args[1] = t->regs.rsi;
+		ev->args[2] = t->regs.rdx;
+		ev->args[3] = t->regs.r10;
+		ev->args[4] = t->regs.r8;
+		ev->args[5] = t->regs.r9;
+		t->regs.orig_rax = ev->nr;
+		return true;
+	case SIGSEGV:
+	case SIGBUS:
+	case SIGFPE:
+	case SIGILL:
+	case SIGTRAP:
+		ev->kind = PF_FAULT;
+		return true;
+	default:
+		seccomp_space_kill(t->space);
+		ev->kind = PF_DEAD;
+		return true;
+	}
+}
+
+void seccomp_run(struct pf_thread *t, struct pf_event *ev)
+{
+	int r;
+
+	for (;;) {
+		atomic_store(&t->running, true);
+		if (take_interrupt(t, ev)) {
+			atomic_store(&t->running, false);
+			return;
+		}
+		frame_store(t);
+		t->slot->ncmd = calls_send(t);
+		handover_give(t, SLOT_RESUME);
+		r = handover_wait(t, WAIT_EVENT);
+		atomic_store(&t->running, false);
+		if (r) {
+			calls_abort(t);
+			ev->kind = PF_DEAD;
+			return;
+		}
+		calls_collect(t);
+		if (event_decode(t, ev))
+			return;
+	}
+}
+
+void seccomp_interrupt(struct pf_thread *t)
+{
+	if (atomic_load(&t->interrupted))
+		return;
+	atomic_store(&t->interrupted_at, now_ns());
+	atomic_store(&t->interrupted, true);
+	if (atomic_load(&t->running))
+		syscall(SYS_tgkill, t->space->pid, t->tid, STUB_SIG_INTERRUPT);
+}
+
+void seccomp_interrupt_clear(struct pf_thread *t)
+{
+	atomic_store(&t->interrupted, false);
+}
+
+void seccomp_will_block(struct pf_thread *t)
+{
+	__atomic_store_n(&t->slot->yields, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->slot->spin, 0, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,132 @@
+/* The helper thread: learns of the death of stubs, and lets clones through.
+ *
+ * Without USER_NOTIF on clone a guest that jumps into the stub could make processes and threads
+ * that the sentry knows nothing of. With it, the host asks here, and only a clone that some S has
+ * announced (thread, flags, stack) goes through, once. */
+#include "platform/seccomp/impl.h"
+
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "abi/base/log.h"
+
+void approval_add(struct platform *p, struct approval *a)
+{
+	AUTO_LOCK(&p->mu);
+	list_push_back(&p->approvals, &a->link);
+}
+
+void approval_remove(struct platform *p, struct approval *a)
+{
+	AUTO_LOCK(&p->mu);
+	list_del_init(&a->link);
+}
+
+static bool approval_take(struct platform *p, const struct seccomp_notif *n)
+{
+	AUTO_LOCK(&p->mu);
+	list_for_each(a, &p->approvals, struct approval, link)
+		if (a->tid == (pid_t)n->pid && a->flags == n->data.args[0] &&
+		    a->stack == n->data.args[1]) {
+			list_del_init(&a->link);
+			return true;
+		}
+	return false;
+}
+
+static void notification_serve(struct platform *p)
+{
+	struct seccomp_notif n;
+	struct seccomp_notif_resp r;
+
+	memset(&n, 0, sizeof(n));
+	if (ioctl(p->listener, SECCOMP_IOCTL_NOTIF_RECV, &n) < 0)
+		return;
+	memset(&r, 0, sizeof(r));
+	r.id = n.id;
+	if (n.data.nr == SYS_clone && approval_take(p, &n))
+		r.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+	else
+		r.error = -EPERM;
+	ioctl(p->listener, SECCOMP_IOCTL_NOTIF_SEND, &r);
+}
+
+static void death_serve(struct platform *p, struct pf_space *s)
+{
+	epoll_ctl(p->epoll, EPOLL_CTL_DEL, s->pidfd, NULL);
+	space_mark_dead(s);
+	if (s == p->zygote && !atomic_load(&p->stopping_soon))
+		log_error("the zygote died: no new address spaces can be made");
+	space_put(s);
+}
+
+static void *helper_main(void *arg)
+{
+	struct platform *p = arg;
+	struct epoll_event ev[16];
+
+	while (!atomic_load(&p->stopping)) {
+		int n = epoll_wait(p->epoll, ev, 16, -1);
+
+		for (int i = 0; i < n; i++) {
+			if (ev[i].data.ptr == p)
+				notification_serve(p);
+			else if (ev[i].data.ptr)
+				death_serve(p, ev[i].data.ptr);
+		}
+	}
+	return NULL;
+}
+
+static int watch(struct platform *p, int fd, void *tag)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = tag};
+
+	return epoll_ctl(p->epoll, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+int helper_watch(struct platform *p, struct pf_space *s)
+{
+	return watch(p, s->pidfd, s);
+}
+
+int helper_start(struct platform *p)
+{
+	pthread_attr_t attr;
+	sigset_t all, old;
+	int r;
+
+	p->epoll = epoll_create1(EPOLL_CLOEXEC);
+	p->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (p->epoll < 0 || p->event < 0)
+		return -errno;
+	r = watch(p, p->event, NULL);
+	if (r == 0 && p->listener >= 0)
+		r = watch(p, p->listener, p);
+	if (r)
+		return r;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 128 * 1024);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = -pthread_create(&p->helper, &attr, helper_main, p);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return r;
+}
+
+void helper_stop(struct platform *p)
+{
+	uint64_t one = 1;
+
+	atomic_store(&p->stopping, true);
+	if (write(p->event, &one, sizeof(one)) < 0)
+		log_error("helper_stop: %s", strerror(errno));
+	pthread_join(p->helper, NULL);
+}

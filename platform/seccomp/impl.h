@@ -1,0 +1,227 @@
+/* The seccomp platform's own structures. The theory: seccomp/platform.c. */
+#pragma once
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "abi/base/list.h"
+#include "abi/base/lock.h"
+#include "abi/base/ref.h"
+#include "platform/platform.h"
+#include "platform/stub/layout.h"
+
+/* An interrupt or a command that a stub has not answered by then means a hostile stub. */
+#define INTERRUPT_DEADLINE_NS (10 * 1000000000ULL)
+#define COMMAND_DEADLINE_NS (60 * 1000000000ULL)
+/* Upper bound of every futex sleep of S on a word that the guest can write. */
+#define WAIT_SLICE_NS (1000000000ULL)
+
+/* The sentry maps an arena in chunks: 16 slots first, then each as large as all before it. */
+#define CHUNK_SLOTS 16u
+#define CHUNK_MAX 12
+
+struct platform {
+	/* immutable after start */
+	struct pf_config cfg;
+	struct pf_space *zygote;
+	struct pf_thread *zygote_thread;
+	uint64_t vdso;
+	size_t fp_size;	     /* of the extended signal frame's FP state, with its trailer */
+	uint64_t fp_features; /* xfeatures of it; 0: plain fxsave */
+	uint32_t mxcsr_mask;
+	bool fsgsbase;
+	bool process_vm; /* process_vm_readv works on stubs */
+	int listener;	 /* seccomp user notifications of clone; -1: none */
+	int epoll, event;
+	int procfd; /* /proc, or -1 */
+
+	pthread_t helper;
+	atomic_bool stopping_soon, stopping;
+
+	struct mutex zygote_mu; /* one fork of the zygote at a time */
+
+	struct mutex mu;
+	struct list approvals; /* protected by mu: clones that a stub may do now */
+	struct list spares;    /* protected by mu: struct pf_thread.link */
+	size_t nspares;	       /* protected by mu */
+	size_t nspaces;	       /* protected by mu: living structures */
+	struct cond spaces_gone;
+};
+
+/* One stub process. References: one for each pf_thread, one while the process exists. The pid
+ * stays ours (running or zombie) as long as the structure exists, so it never means another. */
+struct pf_space {
+	struct ref ref;
+	struct platform *p;
+	pid_t pid;
+	int pidfd;
+	int sock;     /* our end of the stub's socket */
+	int arena_fd;
+	uint64_t vdso;
+	atomic_bool dead;
+
+	/* Held over a whole exchange with descriptors in flight, and over forks. */
+	struct mutex op_mu;
+
+	struct mutex mu;
+	struct list threads;	   /* protected by mu */
+	unsigned nthreads;	   /* protected by mu */
+	uint8_t *chunk[CHUNK_MAX]; /* protected by mu; set once */
+	uint32_t next_slot;	   /* protected by mu: never used so far */
+	struct list free_slots;	   /* protected by mu: struct dead_slot, oldest first */
+};
+
+/* A slot whose thread was told to exit: to be used again once the host says that it did. */
+struct dead_slot {
+	struct list link;
+	uint32_t index;
+	pid_t tid;
+};
+
+#define POST_MAX (SLOT_CMDS - 2)
+
+struct posted {
+	struct slot_cmd cmd;
+	void (*done)(void *ctx, int64_t result);
+	void *ctx;
+};
+
+struct pf_thread {
+	struct pf_space *space;
+	struct list link; /* in space->threads; protected by space->mu */
+	struct slot *slot;
+	uint32_t slot_index;
+	pid_t tid;
+	bool primary; /* the stub's first thread */
+
+	/* only S */
+	struct pf_regs regs;
+	uint32_t uc_off; /* of the ucontext in the slot */
+	uint32_t fp_off; /* of the FP state in the slot */
+	uint64_t fs_seen, gs_seen;
+	uint32_t seq;
+	int pinned; /* CPU, or -1 */
+	uint32_t spin;
+	uint64_t stopped_at;
+
+	atomic_bool running;	     /* the guest executes, or is about to */
+	atomic_bool interrupted;
+	atomic_uint_least64_t interrupted_at;
+
+	/* Calls queued for the next hand-over, or handed over and not yet collected. */
+	struct mutex call_mu;
+	struct posted queue[POST_MAX]; /* protected by call_mu */
+	unsigned nqueued;	       /* protected by call_mu */
+	unsigned nsent;		       /* protected by call_mu: the first of the queue */
+	unsigned nreporting;	       /* protected by call_mu: done() running somewhere */
+	uint32_t sent_seq;	       /* protected by call_mu */
+};
+
+/* A clone that S has asked a stub for and that the filter's listener may let through, once. */
+struct approval {
+	struct list link;
+	pid_t tid;
+	uint64_t flags, stack;
+};
+
+static inline uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+static inline uint64_t slot_guest_addr(uint32_t index)
+{
+	return STUB_ARENA + index * SLOT_SIZE;
+}
+
+static inline uint32_t slot_flags(const struct platform *p)
+{
+	return (p->fsgsbase ? SLOT_FSGSBASE : 0) |
+	       (p->cfg.have_pid_namespace ? 0 : SLOT_PDEATHSIG);
+}
+
+/* zygote.c */
+int zygote_start(struct platform *p);
+
+/* arena.c */
+int arena_new(int *fd);
+/* The sentry's view of a slot; maps its chunk if need be. Locks: s->mu held. */
+int arena_slot_locked(struct pf_space *s, uint32_t index, struct slot **out);
+void arena_unmap(struct pf_space *s);
+int slot_alloc(struct pf_space *s, uint32_t *index, struct slot **out);
+void slot_retire(struct pf_space *s, uint32_t index, pid_t tid);
+
+/* space.c */
+int space_alloc(struct platform *p, struct pf_space **out);
+/* -EPROTO: the claimed pid is no new child of ours. */
+int space_adopt(struct pf_space *s, int64_t pid, pid_t parent_pgrp);
+void space_put(struct pf_space *s);
+void space_mark_dead(struct pf_space *s);
+int space_send_fds(struct pf_space *s, const int *fds, unsigned n);
+int seccomp_space_new(struct platform *p, struct pf_space **space, struct pf_thread **thread);
+int seccomp_space_fork(struct pf_thread *caller, struct pf_space **space,
+		       struct pf_thread **thread);
+void seccomp_space_kill(struct pf_space *s);
+
+/* thread.c */
+int thread_alloc(struct pf_space *s, uint32_t index, struct slot *slot, struct pf_thread **out);
+void thread_free(struct pf_thread *t);
+void thread_enlist(struct pf_thread *t);
+void thread_copy(struct pf_thread *dst, struct pf_thread *src);
+int seccomp_thread_new(struct pf_thread *caller, struct pf_thread **thread);
+void seccomp_thread_destroy(struct pf_thread *t);
+
+/* frame.c */
+/* -EINVAL: the stub points outside its stack. */
+int frame_load(struct pf_thread *t, struct pf_event *ev, int *signo);
+void frame_store(struct pf_thread *t);
+void frame_copy(struct pf_thread *dst, struct pf_thread *src);
+int frame_learn(struct pf_thread *zygote);
+void fp_trailer_write(struct platform *p, void *fp);
+size_t seccomp_fpu_size(struct platform *p);
+int seccomp_fpu_get(struct pf_thread *t, void *buf, size_t cap);
+int seccomp_fpu_set(struct pf_thread *t, const void *buf, size_t len);
+void seccomp_fpu_reset(struct pf_thread *t);
+
+/* handover.c */
+enum wait_for { WAIT_EVENT, WAIT_COMMANDS };
+void handover_give(struct pf_thread *t, uint32_t state);
+/* 0: the stub has stopped; -ESRCH: it is dead (or was killed for not answering). */
+int handover_wait(struct pf_thread *t, enum wait_for what);
+void handover_wake_dead(struct pf_thread *t);
+void seccomp_run(struct pf_thread *t, struct pf_event *ev);
+void seccomp_interrupt(struct pf_thread *t);
+void seccomp_interrupt_clear(struct pf_thread *t);
+void seccomp_will_block(struct pf_thread *t);
+
+/* calls.c */
+/* Runs `n` commands after those already queued; results in cmd[].ret. -ESRCH: the stub died. */
+int commands_run(struct pf_thread *t, struct slot_cmd *cmd, unsigned n);
+/* Puts what is queued into the slot; the number of commands. */
+unsigned calls_send(struct pf_thread *t);
+void calls_collect(struct pf_thread *t);
+void calls_abort(struct pf_thread *t);
+int64_t seccomp_call(struct pf_thread *t, const struct pf_call *c);
+int seccomp_call_post(struct pf_thread *t, const struct pf_call *c);
+void seccomp_call_wait(struct pf_thread *t);
+int seccomp_cmpxchg32(struct pf_thread *t, struct gptr addr, uint32_t expect, uint32_t desired,
+		      uint32_t *old);
+
+/* memory.c */
+ssize_t seccomp_read(struct pf_space *s, void *dst, struct gptr src, size_t len);
+ssize_t seccomp_write(struct pf_space *s, struct gptr dst, const void *src, size_t len);
+bool memory_probe(struct pf_space *s);
+int seccomp_thread_cpu_time(struct pf_thread *t, uint64_t *user_ns, uint64_t *sys_ns);
+uint64_t seccomp_space_rss(struct pf_space *s);
+
+/* helper.c */
+int helper_start(struct platform *p);
+void helper_stop(struct platform *p);
+int helper_watch(struct platform *p, struct pf_space *s);
+void approval_add(struct platform *p, struct approval *a);
+void approval_remove(struct platform *p, struct approval *a);

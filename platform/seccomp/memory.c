@@ -1,0 +1,108 @@
+/* Guest memory and what the host knows of a stub's use of CPU and memory. */
+#include "platform/seccomp/impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "abi/base/cleanup.h"
+
+typedef ssize_t vm_fn(pid_t, const struct iovec *, unsigned long, const struct iovec *,
+		      unsigned long, unsigned long);
+
+/* The host copies as many whole pages as it can reach: call on until it says why it stopped. */
+static ssize_t vm_copy(struct pf_space *s, vm_fn *fn, uint8_t *local, uint64_t remote, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		struct iovec l = {local + done, len - done};
+		struct iovec r = {(void *)(remote + done), len - done};
+		ssize_t n = fn(s->pid, &l, 1, &r, 1, 0);
+
+		if (n > 0) {
+			done += n;
+			continue;
+		}
+		if (done)
+			break;
+		return n < 0 && errno == ESRCH ? -ESRCH : -EFAULT;
+	}
+	return done;
+}
+
+ssize_t seccomp_read(struct pf_space *s, void *dst, struct gptr src, size_t len)
+{
+	if (src.v > PF_GUEST_MAX || len > PF_GUEST_MAX - src.v)
+		return -EFAULT;
+	return vm_copy(s, process_vm_readv, dst, src.v, len);
+}
+
+ssize_t seccomp_write(struct pf_space *s, struct gptr dst, const void *src, size_t len)
+{
+	if (dst.v > PF_GUEST_MAX || len > PF_GUEST_MAX - dst.v)
+		return -EFAULT;
+	return vm_copy(s, process_vm_writev, (uint8_t *)src, dst.v, len);
+}
+
+/* Whether the host lets us at the stub's memory, tried on the zygote's code. */
+bool memory_probe(struct pf_space *s)
+{
+	uint8_t byte;
+
+	return vm_copy(s, process_vm_readv, &byte, STUB_TEXT, 1) == 1;
+}
+
+static int proc_read(struct pf_space *s, const char *file, char *buf, size_t cap)
+{
+	char path[64];
+	ssize_t n;
+
+	if (s->p->procfd < 0)
+		return -ENOENT;
+	snprintf(path, sizeof(path), "%d/%s", s->pid, file);
+	AUTO(fd) int fd = openat(s->p->procfd, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, buf, cap - 1);
+	if (n < 0)
+		return -errno;
+	buf[n] = 0;
+	return n;
+}
+
+int seccomp_thread_cpu_time(struct pf_thread *t, uint64_t *user_ns, uint64_t *sys_ns)
+{
+	char buf[512], path[40];
+	unsigned long long utime, stime;
+	long tick = sysconf(_SC_CLK_TCK);
+	const char *p;
+	int r;
+
+	snprintf(path, sizeof(path), "task/%d/stat", t->tid);
+	r = proc_read(t->space, path, buf, sizeof(buf));
+	if (r < 0)
+		return r;
+	p = strrchr(buf, ')');
+	if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &utime,
+			 &stime) != 2)
+		return -EIO;
+	*user_ns = utime * (1000000000ULL / tick);
+	*sys_ns = stime * (1000000000ULL / tick);
+	return 0;
+}
+
+uint64_t seccomp_space_rss(struct pf_space *s)
+{
+	char buf[128];
+	unsigned long long size, resident, shared;
+
+	if (proc_read(s, "statm", buf, sizeof(buf)) < 0 ||
+	    sscanf(buf, "%llu %llu %llu", &size, &resident, &shared) != 3)
+		return 0;
+	return resident * 4096;
+}

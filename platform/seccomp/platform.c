@@ -1,0 +1,124 @@
+/* The seccomp platform. Guest code runs natively in stub processes; what it asks for comes out by
+ * a seccomp TRAP, and goes to the sentry through memory that both share.
+ *
+ *	 sentry process                        stub process (one a guest address space)
+ *	+---------------------------+         +------------------------------------------+
+ *	| S thread   pf_thread      |         | guest mappings (all of them the host's)  |
+ *	|   pf_run() ------------------slot------ T thread: guest code / stub handler    |
+ *	| S thread   pf_thread ----------slot------ T thread                             |
+ *	|                           |  arena  |                                          |
+ *	|            pf_space --------socket---- descriptor 0: fds for mappings          |
+ *	| helper thread: pidfds, approval of clones                                      |
+ *	+---------------------------+         +------------------------------------------+
+ *	                   zygote: a stub without a guest, which others are forked from
+ *
+ * Files: arena.c slots; frame.c registers and FP state; handover.c run and interrupt; calls.c
+ * commands to a stopped stub; space.c and thread.c births and deaths; memory.c; helper.c;
+ * zygote.c. The stub's own code: platform/stub, what it shares with us: stub/layout.h.
+ *
+ * A pf_thread is stopped or running. Stopped: its stub thread waits in the slot (state STOPPED),
+ * its frame lies in the slot, S has a copy of the registers. Running: S waits in pf_run().
+ *
+ * A stub can lie in everything it says; what then? State words: it fakes its own system calls.
+ * Frame and lengths: positions are checked, contents are the guest's anyway. Ids: checked against
+ * the host. Silence: every wait is bounded, ends with SIGKILL, and death is learned from pidfds. */
+#include "platform/seccomp/impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int seccomp_start(const struct pf_config *cfg, struct platform **out)
+{
+	struct platform *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	p->cfg = *cfg;
+	p->listener = p->epoll = p->event = -1;
+	p->procfd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	mutex_init(&p->zygote_mu, LOCK_NONE);
+	mutex_init(&p->mu, LOCK_NONE);
+	cond_init(&p->spaces_gone);
+	list_init(&p->approvals);
+	list_init(&p->spares);
+	r = zygote_start(p);
+	if (r)
+		return r; /* the process is about to end: nothing is undone */
+	*out = p;
+	return 0;
+}
+
+static void seccomp_stop(struct platform *p)
+{
+	atomic_store(&p->stopping_soon, true);
+	seccomp_thread_destroy(p->zygote_thread);
+	mutex_lock(&p->mu);
+	while (p->nspaces && cond_wait(&p->spaces_gone, &p->mu, now_ns() + 5000000000ULL) == 0)
+		;
+	mutex_unlock(&p->mu);
+	helper_stop(p);
+	close(p->epoll);
+	close(p->event);
+	if (p->listener >= 0)
+		close(p->listener);
+	if (p->procfd >= 0)
+		close(p->procfd);
+	mutex_destroy(&p->mu);
+	mutex_destroy(&p->zygote_mu);
+	cond_destroy(&p->spaces_gone);
+	free(p);
+}
+
+static struct pf_regs *seccomp_regs(struct pf_thread *t)
+{
+	return &t->regs;
+}
+
+static void seccomp_publish(struct pf_thread *t, const struct pf_identity *id)
+{
+	/* Nothing is answered in the stub yet. */
+}
+
+static uint64_t seccomp_host_vdso(struct pf_space *s)
+{
+	return s->vdso;
+}
+
+static struct pf_space *seccomp_thread_space(struct pf_thread *t)
+{
+	return t->space;
+}
+
+const struct pf_ops platform_seccomp = {
+	.name = "seccomp",
+	.start = seccomp_start,
+	.stop = seccomp_stop,
+	.space_new = seccomp_space_new,
+	.space_fork = seccomp_space_fork,
+	.thread_new = seccomp_thread_new,
+	.thread_destroy = seccomp_thread_destroy,
+	.space_kill = seccomp_space_kill,
+	.regs = seccomp_regs,
+	.fpu_size = seccomp_fpu_size,
+	.fpu_get = seccomp_fpu_get,
+	.fpu_set = seccomp_fpu_set,
+	.fpu_reset = seccomp_fpu_reset,
+	.run = seccomp_run,
+	.interrupt = seccomp_interrupt,
+	.interrupt_clear = seccomp_interrupt_clear,
+	.will_block = seccomp_will_block,
+	.call = seccomp_call,
+	.call_post = seccomp_call_post,
+	.call_wait = seccomp_call_wait,
+	.read = seccomp_read,
+	.write = seccomp_write,
+	.cmpxchg32 = seccomp_cmpxchg32,
+	.publish = seccomp_publish,
+	.host_vdso = seccomp_host_vdso,
+	.thread_cpu_time = seccomp_thread_cpu_time,
+	.space_rss = seccomp_space_rss,
+	.thread_space = seccomp_thread_space,
+};

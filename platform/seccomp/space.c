@@ -1,0 +1,263 @@
+/* Address spaces: stub processes, all of them forks, of the zygote or of each other.
+ *
+ * Fork, step by step (DESIGN 4.2):
+ *	S: a new arena with a copy of the caller's frame in slot 0; a socket pair
+ *	S: sends arena and socket end over the parent's socket, approves one clone
+ *	T: recvmsg, clone(CLONE_PARENT); the child maps the arena, takes the socket, closes all else,
+ *	   and waits in slot 0, stopped
+ *	S: checks the pid that T claims, moves it to a process group of its own, watches it */
+#include "platform/seccomp/impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "abi/base/cleanup.h"
+
+int space_alloc(struct platform *p, struct pf_space **out)
+{
+	struct pf_space *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	ref_init(&s->ref);
+	s->p = p;
+	s->pidfd = s->sock = -1;
+	s->vdso = p->vdso;
+	s->next_slot = 1;
+	mutex_init(&s->op_mu, LOCK_PLATFORM);
+	mutex_init(&s->mu, LOCK_PLATFORM_THREAD);
+	list_init(&s->threads);
+	list_init(&s->free_slots);
+	r = arena_new(&s->arena_fd);
+	if (r) {
+		free(s);
+		return r;
+	}
+	mutex_lock(&p->mu);
+	p->nspaces++;
+	mutex_unlock(&p->mu);
+	*out = s;
+	return 0;
+}
+
+/* Children that a stub made behind our back, where nothing approves clones: they are in its
+ * process group, whatever they did. */
+static void strays_reap(struct pf_space *s)
+{
+	siginfo_t si;
+
+	kill(-s->pid, SIGKILL);
+	for (unsigned i = 0; i < 100000; i++) {
+		si.si_pid = 0;
+		if (waitid(P_PGID, s->pid, &si, WEXITED | WNOHANG) < 0 && errno == ECHILD)
+			return;
+		if (!si.si_pid)
+			usleep(100);
+	}
+}
+
+static void space_free(struct pf_space *s)
+{
+	struct platform *p = s->p;
+	siginfo_t si;
+
+	if (s->pid > 0) {
+		strays_reap(s);
+		waitid(P_PID, s->pid, &si, WEXITED);
+	}
+	arena_unmap(s);
+	close(s->arena_fd);
+	if (s->sock >= 0)
+		close(s->sock);
+	if (s->pidfd >= 0)
+		close(s->pidfd);
+	list_for_each_safe(d, &s->free_slots, struct dead_slot, link)
+		free(d);
+	mutex_destroy(&s->mu);
+	mutex_destroy(&s->op_mu);
+	free(s);
+	mutex_lock(&p->mu);
+	p->nspaces--;
+	cond_broadcast(&p->spaces_gone);
+	mutex_unlock(&p->mu);
+}
+
+void space_put(struct pf_space *s)
+{
+	if (s && ref_put(&s->ref))
+		space_free(s);
+}
+
+/* The dead flag first, then everybody who sleeps. */
+void space_mark_dead(struct pf_space *s)
+{
+	atomic_store(&s->dead, true);
+	AUTO_LOCK(&s->mu);
+	list_for_each(t, &s->threads, struct pf_thread, link)
+		handover_wake_dead(t);
+}
+
+void seccomp_space_kill(struct pf_space *s)
+{
+	kill(s->pid, SIGKILL);
+	space_mark_dead(s);
+}
+
+int space_send_fds(struct pf_space *s, const int *fds, unsigned n)
+{
+	char byte = 0;
+	struct iovec iov = {&byte, 1};
+	union {
+		struct cmsghdr h;
+		char space[CMSG_SPACE(2 * sizeof(int))];
+	} c = {0};
+	struct msghdr m = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &c,
+		.msg_controllen = CMSG_SPACE(n * sizeof(int)),
+	};
+
+	c.h.cmsg_level = SOL_SOCKET;
+	c.h.cmsg_type = SCM_RIGHTS;
+	c.h.cmsg_len = CMSG_LEN(n * sizeof(int));
+	memcpy(CMSG_DATA(&c.h), fds, n * sizeof(int));
+	if (sendmsg(s->sock, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return errno == EAGAIN || errno == ETOOMANYREFS ? -EAGAIN : -errno;
+	return 0;
+}
+
+/* The claimed pid is believed only if it is a child of ours that is still in its parent's process
+ * group: those that we know have groups of their own, and a stub can't leave its group. */
+static bool pid_is_new_child(pid_t pid, pid_t parent_pgrp)
+{
+	siginfo_t si;
+
+	return pid > 1 && pid != parent_pgrp &&
+	       waitid(P_PID, pid, &si, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	       getpgid(pid) == parent_pgrp;
+}
+
+int space_adopt(struct pf_space *s, int64_t pid, pid_t parent_pgrp)
+{
+	int r;
+
+	if (pid > INT32_MAX || !pid_is_new_child(pid, parent_pgrp))
+		return -EPROTO;
+	if (setpgid(pid, pid) < 0)
+		return -errno;
+	s->pid = pid;
+	s->pidfd = syscall(SYS_pidfd_open, pid, 0);
+	if (s->pidfd < 0) {
+		r = -errno;
+	} else {
+		ref_get(&s->ref);
+		r = helper_watch(s->p, s);
+		if (r)
+			ref_put(&s->ref);
+	}
+	if (r)
+		kill(pid, SIGKILL);
+	return r;
+}
+
+/* The child's side of a fork that is about to happen: slot 0 and a thread with caller's frame. */
+static int child_prepare(struct pf_thread *caller, struct pf_space **space, struct pf_thread **out)
+{
+	struct pf_space *s;
+	struct slot *slot = NULL;
+	int r = space_alloc(caller->space->p, &s);
+
+	if (r)
+		return r;
+	mutex_lock(&s->mu);
+	r = arena_slot_locked(s, 0, &slot);
+	mutex_unlock(&s->mu);
+	if (r == 0)
+		r = thread_alloc(s, 0, slot, out);
+	if (r) {
+		space_put(s);
+		return r;
+	}
+	(*out)->primary = true;
+	thread_copy(*out, caller);
+	*space = s;
+	return 0;
+}
+
+static int child_clone(struct pf_thread *caller, struct pf_thread *child)
+{
+	struct pf_space *s = child->space, *parent = caller->space;
+	struct slot_cmd cmd = {.op = CMD_FORK, .a = {slot_guest_addr(0) + child->uc_off}};
+	struct approval a = {.tid = caller->tid, .flags = STUB_CLONE_PROCESS};
+	int sock[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sock) < 0)
+		return -errno;
+	s->sock = sock[0];
+	AUTO(fd) int theirs = sock[1];
+	AUTO_LOCK(&parent->op_mu);
+	r = space_send_fds(parent, (int[]){s->arena_fd, theirs}, 2);
+	if (r)
+		return r;
+	approval_add(s->p, &a);
+	r = commands_run(caller, &cmd, 1);
+	approval_remove(s->p, &a);
+	if (r)
+		return r;
+	if (cmd.ret < 0)
+		return cmd.ret;
+	r = space_adopt(s, cmd.ret, parent->pid);
+	if (r == -EPROTO)
+		seccomp_space_kill(parent);
+	return r;
+}
+
+int seccomp_space_fork(struct pf_thread *caller, struct pf_space **space, struct pf_thread **thread)
+{
+	struct pf_space *s;
+	struct pf_thread *t;
+	int r = child_prepare(caller, &s, &t);
+
+	if (r)
+		return r;
+	r = child_clone(caller, t);
+	if (r) {
+		thread_free(t);
+		space_put(s);
+		return r;
+	}
+	t->tid = s->pid;
+	thread_enlist(t);
+	space_put(s); /* the thread's and the process's references remain */
+	*space = s;
+	*thread = t;
+	return 0;
+}
+
+/* A fork of the zygote with blank registers. */
+static int blank_new(struct platform *p, struct pf_space **space, struct pf_thread **thread)
+{
+	int r;
+
+	AUTO_LOCK(&p->zygote_mu);
+	r = seccomp_space_fork(p->zygote_thread, space, thread);
+	if (r == 0) {
+		memset(&(*thread)->regs, 0, sizeof((*thread)->regs));
+		(*thread)->regs.orig_rax = -1;
+		(*thread)->regs.eflags = 0x202;
+		seccomp_fpu_reset(*thread);
+	}
+	return r;
+}
+
+int seccomp_space_new(struct platform *p, struct pf_space **space, struct pf_thread **thread)
+{
+	return blank_new(p, space, thread);
+}

@@ -1,0 +1,141 @@
+/* Guest threads: a slot, a host thread, the sentry's copy of the registers. */
+#include "platform/seccomp/impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int thread_alloc(struct pf_space *s, uint32_t index, struct slot *slot, struct pf_thread **out)
+{
+	struct pf_thread *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	t->space = s;
+	t->slot = slot;
+	t->slot_index = index;
+	t->pinned = -1;
+	list_init(&t->link);
+	mutex_init(&t->call_mu, LOCK_NONE);
+	slot->flags = slot_flags(s->p);
+	__atomic_store_n(&slot->state, SLOT_STOPPED, __ATOMIC_RELEASE);
+	*out = t;
+	return 0;
+}
+
+void thread_free(struct pf_thread *t)
+{
+	mutex_destroy(&t->call_mu);
+	free(t);
+}
+
+/* Makes t, whose host thread is known now, a member of its space. */
+void thread_enlist(struct pf_thread *t)
+{
+	struct pf_space *s = t->space;
+
+	ref_get(&s->ref);
+	AUTO_LOCK(&s->mu);
+	list_push_back(&s->threads, &t->link);
+	s->nthreads++;
+}
+
+static bool tid_is_new(struct pf_space *s, int64_t tid)
+{
+	if (tid <= 1 || tid > INT32_MAX || syscall(SYS_tgkill, s->pid, (pid_t)tid, 0) < 0)
+		return false;
+	AUTO_LOCK(&s->mu);
+	list_for_each(t, &s->threads, struct pf_thread, link)
+		if (t->tid == tid)
+			return false;
+	list_for_each(d, &s->free_slots, struct dead_slot, link)
+		if (d->tid == tid)
+			return false;
+	return true;
+}
+
+/* Has the caller's stub clone a thread that is born stopped with t's frame. */
+static int thread_clone(struct pf_thread *caller, struct pf_thread *t)
+{
+	uint64_t uc = slot_guest_addr(t->slot_index) + t->uc_off;
+	struct slot_cmd cmd = {.op = CMD_THREAD, .a = {uc}};
+	struct approval a = {.tid = caller->tid,
+			     .flags = STUB_CLONE_THREAD,
+			     .stack = (uc - 256) & ~15UL};
+	struct platform *p = t->space->p;
+	int r;
+
+	approval_add(p, &a);
+	r = commands_run(caller, &cmd, 1);
+	approval_remove(p, &a);
+	if (r)
+		return r;
+	if (cmd.ret < 0)
+		return cmd.ret;
+	if (!tid_is_new(t->space, cmd.ret)) {
+		seccomp_space_kill(t->space);
+		return -ESRCH;
+	}
+	t->tid = cmd.ret;
+	return 0;
+}
+
+int seccomp_thread_new(struct pf_thread *caller, struct pf_thread **out)
+{
+	struct pf_space *s = caller->space;
+	struct pf_thread *t;
+	struct slot *slot;
+	uint32_t index;
+	int r = slot_alloc(s, &index, &slot);
+
+	if (r)
+		return r;
+	r = thread_alloc(s, index, slot, &t);
+	if (r) {
+		slot_retire(s, index, 0);
+		return r;
+	}
+	thread_copy(t, caller);
+	r = thread_clone(caller, t);
+	if (r) {
+		slot_retire(s, index, INT32_MAX);
+		thread_free(t);
+		return r;
+	}
+	thread_enlist(t);
+	*out = t;
+	return 0;
+}
+
+void thread_copy(struct pf_thread *dst, struct pf_thread *src)
+{
+	frame_copy(dst, src);
+	dst->regs = src->regs;
+	dst->fs_seen = src->fs_seen;
+	dst->gs_seen = src->gs_seen;
+}
+
+/* The stub's first thread stays, stopped: process_vm_readv needs it. Others exit; the slot is
+ * used again when the host confirms it. */
+void seccomp_thread_destroy(struct pf_thread *t)
+{
+	struct pf_space *s = t->space;
+	bool last;
+
+	mutex_lock(&s->mu);
+	list_del_init(&t->link);
+	last = --s->nthreads == 0;
+	mutex_unlock(&s->mu);
+	if (last) {
+		seccomp_space_kill(s);
+	} else if (!atomic_load(&s->dead) && !t->primary) {
+		t->slot->cmd[0] = (struct slot_cmd){.op = CMD_EXIT};
+		t->slot->ncmd = 1;
+		handover_give(t, SLOT_CMD);
+		slot_retire(s, t->slot_index, t->tid);
+	}
+	calls_abort(t);
+	space_put(s);
+	thread_free(t);
+}

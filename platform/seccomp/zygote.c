@@ -1,0 +1,218 @@
+/* Starts the zygote (what it does itself: stub/zygote.c) and learns from it how this host is. */
+#include "platform/seccomp/impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "abi/base/cleanup.h"
+#include "abi/base/log.h"
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+
+extern const char stub_elf[], stub_elf_end[];
+
+/* The stub executable as a file. */
+static int stub_file(int *out)
+{
+	size_t n = stub_elf_end - stub_elf;
+	AUTO(fd) int fd = memfd_create("stub", MFD_CLOEXEC | MFD_EXEC);
+
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create("stub", MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, stub_elf, n) != (ssize_t)n)
+		return -EIO;
+	*out = steal_fd(&fd);
+	return 0;
+}
+
+/* A core handler that is a pipe runs whatever the limit is, unless it is 1. */
+static void limits_set(void)
+{
+	static const struct {
+		int what;
+		rlim_t value;
+	} limits[] = {{RLIMIT_NOFILE, 16}, {RLIMIT_MEMLOCK, 0}, {RLIMIT_CORE, 1}};
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+		setrlimit(limits[i].what, &(struct rlimit){limits[i].value, limits[i].value});
+}
+
+/* A little more eligible than the sentry: memory pressure ends a guest process first. */
+static void oom_score_raise(void)
+{
+	char buf[16] = "0";
+	int v;
+	AUTO(fd) int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 || read(fd, buf, sizeof(buf) - 1) <= 0)
+		return;
+	v = atoi(buf) + 100;
+	snprintf(buf, sizeof(buf), "%d", v > 1000 ? 1000 : v);
+	if (pwrite(fd, buf, strlen(buf), 0) < 0)
+		log_debug("oom_score_adj: %s", strerror(errno));
+}
+
+static _Noreturn void zygote_exec(int sock, int arena, int exe)
+{
+	static char name[] = "stub";
+	char *const argv[] = {name, NULL}, *const envp[] = {NULL};
+	sigset_t none;
+
+	sock = fcntl(sock, F_DUPFD, 64);
+	arena = fcntl(arena, F_DUPFD, 64);
+	exe = fcntl(exe, F_DUPFD, 64);
+	if (dup2(sock, STUB_SOCK) < 0 || dup2(arena, 1) < 0 || dup3(exe, 2, O_CLOEXEC) < 0)
+		_exit(1);
+	syscall(SYS_close_range, 3, ~0U, 0);
+	setpgid(0, 0);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	oom_score_raise();
+	limits_set();
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	syscall(SYS_execveat, 2, "", argv, envp, AT_EMPTY_PATH);
+	_exit(1);
+}
+
+static int hello_receive(int sock, struct zygote_hello *h, int *listener)
+{
+	struct iovec iov = {h, sizeof(*h)};
+	union {
+		struct cmsghdr h;
+		char space[CMSG_SPACE(sizeof(int))];
+	} c;
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)};
+	struct pollfd pfd = {.fd = sock, .events = POLLIN};
+
+	if (poll(&pfd, 1, 10000) != 1)
+		return -ETIMEDOUT;
+	if (recvmsg(sock, &m, MSG_CMSG_CLOEXEC) != sizeof(*h) || h->magic != ZYGOTE_MAGIC)
+		return -EPROTO;
+	if (m.msg_controllen >= CMSG_LEN(sizeof(int)) && c.h.cmsg_type == SCM_RIGHTS)
+		memcpy(listener, CMSG_DATA(&c.h), sizeof(int));
+	return 0;
+}
+
+/* One try; *status is the exit status of the process that was started, once it is gone. */
+static int zygote_try(struct platform *p, struct pf_space *s, struct slot *slot,
+		      struct zygote_hello *h, pid_t *first, int *status)
+{
+	struct zygote_config *cfg = (void *)((uint8_t *)slot + SLOT_WINDOW);
+	int exe_fd = -1, sock[2], r;
+
+	r = stub_file(&exe_fd);
+	if (r)
+		return r;
+	AUTO(fd) int exe = exe_fd;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sock) < 0)
+		return -errno;
+	AUTO(fd) int theirs = sock[1];
+	AUTO(fd) int ours = sock[0];
+	*cfg = (struct zygote_config){!p->cfg.have_pid_namespace, 1, 1};
+	*first = fork();
+	if (*first < 0)
+		return -errno;
+	if (*first == 0)
+		zygote_exec(theirs, s->arena_fd, exe);
+	close(steal_fd(&theirs));
+	r = hello_receive(ours, h, &p->listener);
+	if (r)
+		kill(*first, SIGKILL);
+	waitpid(*first, status, 0);
+	if (r == 0)
+		s->sock = steal_fd(&ours);
+	return r;
+}
+
+static int zygote_launch(struct platform *p, struct pf_space *s, struct slot *slot, pid_t *first,
+			 struct zygote_hello *h)
+{
+	int status = 0, r = -EIO;
+
+	for (int i = 0; i < 10; i++) {
+		r = zygote_try(p, s, slot, h, first, &status);
+		if (r != -EPROTO || !WIFEXITED(status) || WEXITSTATUS(status) != ZYGOTE_RETRY)
+			break;
+	}
+	if (r == 0 && h->err) {
+		log_error("stub: step %u failed: %s", h->step, strerror(-h->err));
+		r = h->err;
+	} else if (r) {
+		log_error("stub: did not start: %s, status %#x", strerror(-r), status);
+	}
+	return r;
+}
+
+/* The zygote as a space with one thread that has just trapped. */
+static int zygote_enlist(struct platform *p, struct pf_space *s, struct pf_thread *t, pid_t first,
+			 pid_t pid)
+{
+	int r = space_adopt(s, pid, first);
+
+	if (r)
+		return r;
+	t->tid = pid;
+	t->primary = true;
+	r = handover_wait(t, WAIT_COMMANDS);
+	if (r == 0)
+		r = frame_learn(t);
+	if (r)
+		return r;
+	t->regs.eflags = 0x202;
+	p->zygote = s;
+	p->zygote_thread = t;
+	thread_enlist(t);
+	return 0;
+}
+
+int zygote_start(struct platform *p)
+{
+	struct zygote_hello h = {0};
+	struct pf_space *s;
+	struct pf_thread *t;
+	struct slot *slot;
+	pid_t first = -1;
+	int r = space_alloc(p, &s);
+
+	if (r)
+		return r;
+	mutex_lock(&s->mu);
+	r = arena_slot_locked(s, 0, &slot);
+	mutex_unlock(&s->mu);
+	if (r == 0)
+		r = thread_alloc(s, 0, slot, &t);
+	if (r)
+		return r;
+	slot->state = SLOT_RUN;
+	r = zygote_launch(p, s, slot, &first, &h);
+	if (r)
+		return r;
+	p->fsgsbase = h.fsgsbase;
+	p->vdso = h.vdso;
+	r = helper_start(p);
+	if (r == 0)
+		r = zygote_enlist(p, s, t, first, h.pid);
+	if (r)
+		return r;
+	p->process_vm = memory_probe(s);
+	log_debug("stub: listener %d, userns %u, vdso %#lx, fp %zu bytes, process_vm %d", p->listener,
+		  h.userns, (unsigned long)h.vdso, p->fp_size, p->process_vm);
+	space_put(s);
+	return 0;
+}

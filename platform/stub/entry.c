@@ -1,0 +1,163 @@
+/* The stub's way in and out.
+ *
+ *	guest                host kernel              stub                     sentry (S)
+ *	syscall  ----------> filter: TRAP
+ *	                     frame to altstack -----> stub_handler
+ *	                                              state = STOPPED  ------> reads frame
+ *	                                              spin, yield, sleep       serves the call
+ *	                                              RESUME  <--------------- edits frame
+ *	                     rt_sigreturn <---------- stub_return
+ *	next instruction <---
+ *
+ * The alternate stack lies in the thread's slot, so the frame is in memory that the sentry sees,
+ * and the slot is found from the stack pointer alone. Faults and the sentry's interrupt come the
+ * same way. All signals but SIGSEGV and SIGBUS are blocked in here: these two let the operations
+ * on guest memory fail properly.
+ *
+ * This code runs at STUB_TEXT, a copy of what was linked elsewhere: it has no data and no
+ * relocations. It trusts nothing either: whatever it is made to do, by a forged slot or by a
+ * jump into the middle of it, the filter (filter.c) is what holds. */
+#include <asm/unistd.h>
+#include <linux/futex.h>
+#include <asm/sigcontext.h>
+#include <asm/signal.h>
+#include <asm/ucontext.h>
+
+#include "platform/stub/layout_asm.h"
+#include "platform/stub/stub.h"
+
+_Static_assert(STUB_ASM_ARENA == STUB_ARENA, "layout_asm.h");
+_Static_assert(STUB_ASM_ARENA_SIZE == STUB_ARENA_SIZE, "layout_asm.h");
+_Static_assert(STUB_ASM_SOCK == STUB_SOCK, "layout_asm.h");
+
+static struct slot *slot_of(uint64_t addr)
+{
+	return (struct slot *)(addr & ~(SLOT_SIZE - 1));
+}
+
+static uint32_t current_cpu(void)
+{
+	uint32_t v;
+
+	/* The per-CPU segment of the host kernel: its limit holds node and CPU. */
+	__asm__ volatile("lsl %1, %0" : "=r"(v) : "r"(0x7b) : "cc");
+	return v & 0xfff;
+}
+
+static void fs_gs_save(struct slot *s)
+{
+	uint64_t fs, gs;
+
+	__asm__ volatile("rdfsbase %0" : "=r"(fs));
+	__asm__ volatile("rdgsbase %0" : "=r"(gs));
+	s->fs_base = fs;
+	s->gs_base = gs;
+}
+
+static void fs_gs_load(struct slot *s)
+{
+	uint32_t flags = s->flags;
+
+	if (flags & SLOT_SET_FS) {
+		if (flags & SLOT_FSGSBASE)
+			__asm__ volatile("wrfsbase %0" : : "r"(s->fs_base));
+		else
+			sys2(__NR_arch_prctl, 0x1002, s->fs_base);
+	}
+	if (flags & SLOT_SET_GS) {
+		if (flags & SLOT_FSGSBASE)
+			__asm__ volatile("wrgsbase %0" : : "r"(s->gs_base));
+		else
+			sys2(__NR_arch_prctl, 0x1001, s->gs_base);
+	}
+}
+
+/* Tells the sentry; the exchange orders the store before the look at sentry_sleeps. */
+static void report(struct slot *s)
+{
+	s->cpu = current_cpu();
+	__atomic_exchange_n(&s->state, SLOT_STOPPED, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&s->sentry_sleeps, __ATOMIC_SEQ_CST))
+		sys3(__NR_futex, &s->state, FUTEX_WAKE, 1);
+}
+
+static uint32_t wait_reply(struct slot *s)
+{
+	uint32_t state, spins = 0, yields = 0;
+
+	for (;;) {
+		state = __atomic_load_n(&s->state, __ATOMIC_ACQUIRE);
+		if (state == SLOT_CMD || state == SLOT_RESUME)
+			return state;
+		if (spins < __atomic_load_n(&s->spin, __ATOMIC_RELAXED)) {
+			spins++;
+			__builtin_ia32_pause();
+			continue;
+		}
+		if (yields < __atomic_load_n(&s->yields, __ATOMIC_RELAXED)) {
+			yields++;
+			sys0(__NR_sched_yield);
+			continue;
+		}
+		__atomic_store_n(&s->stub_sleeps, 1, __ATOMIC_SEQ_CST);
+		sys4(__NR_futex, &s->state, FUTEX_WAIT, SLOT_STOPPED, 0);
+		__atomic_store_n(&s->stub_sleeps, 0, __ATOMIC_SEQ_CST);
+	}
+}
+
+/* The thread is stopped with its frame at uc, and has reported it or was born so. */
+static _Noreturn void stopped(struct slot *s, uint64_t uc)
+{
+	for (;;) {
+		uint32_t state = wait_reply(s);
+
+		if (s->ncmd) {
+			stub_run_commands(s);
+			__atomic_store_n(&s->done, s->seq, __ATOMIC_SEQ_CST);
+			if (__atomic_load_n(&s->done_waiters, __ATOMIC_SEQ_CST))
+				sys3(__NR_futex, &s->done, FUTEX_WAKE, 1 << 30);
+		} else {
+			__atomic_store_n(&s->done, s->seq, __ATOMIC_RELEASE);
+		}
+		if (state != SLOT_CMD)
+			break;
+		report(s);
+	}
+	fs_gs_load(s);
+	__atomic_store_n(&s->state, SLOT_RUN, __ATOMIC_RELEASE);
+	stub_return(uc);
+}
+
+_Noreturn void stub_child(uint64_t uc)
+{
+	stopped(slot_of(uc), uc);
+}
+
+/* True if the fault was one of our own on guest memory: uc is edited so that it fails. */
+static int fixup(struct ucontext *uc)
+{
+	uint64_t ip = uc->uc_mcontext.rip;
+
+	if (ip >= (uint64_t)stub_cmpxchg32 && ip < (uint64_t)stub_cmpxchg32_end)
+		uc->uc_mcontext.rip = (uint64_t)stub_fault;
+	else if (ip >= (uint64_t)stub_copy && ip < (uint64_t)stub_copy_end)
+		uc->uc_mcontext.rip = (uint64_t)stub_copy_end;
+	else
+		return 0;
+	return 1;
+}
+
+void stub_handler(int signo, void *info, uint64_t uc)
+{
+	struct slot *s = slot_of(uc);
+
+	if ((signo == SIGSEGV || signo == SIGBUS) && fixup((struct ucontext *)uc))
+		return;
+	s->signo = signo;
+	s->uc = uc;
+	s->info = (uint64_t)info;
+	if (s->flags & SLOT_FSGSBASE)
+		fs_gs_save(s);
+	report(s);
+	stopped(s, uc);
+}

@@ -1,0 +1,131 @@
+/* What the sentry's side (platform/seccomp) and the stub share: addresses, the slot, the commands.
+ * Included by freestanding code: nothing but integers here.
+ *
+ *	PF_GUEST_MAX 0x7ffe00000000 ------------------------------------------------
+ *	STUB_TEXT    0x7ffe10000000  the stub's code, r-x, the only place whose
+ *	                             `syscall` instructions reach the host
+ *	STUB_BOOT    0x7ffe18000000  the zygote's first stack; gone before any guest
+ *	STUB_VDSO    0x7ffe20000000  the host's vvar and vDSO, moved here
+ *	STUB_ARENA   0x7ffe80000000  the arena: SLOT_MAX slots, shared with the sentry,
+ *	STUB_ARENA_END 0x7fff00000000  memory touched lazily
+ *
+ * A slot belongs to one guest thread:
+ *
+ *	0x0000  struct slot: state word, what was reported, commands
+ *	0x1000  alternate signal stack: the host kernel writes the signal frame here
+ *	0x8000  data window: what the copy commands move
+ *
+ * Everything in an arena can be written by the guest. The sentry copies, then checks. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define STUB_TEXT 0x7ffe10000000UL
+#define STUB_TEXT_SIZE 0x10000UL
+#define STUB_BOOT 0x7ffe18000000UL
+#define STUB_BOOT_SIZE 0x20000UL
+#define STUB_VDSO 0x7ffe20000000UL
+#define STUB_VDSO_SIZE 0x100000UL
+#define STUB_ARENA 0x7ffe80000000UL
+#define STUB_ARENA_END 0x7fff00000000UL
+#define STUB_ARENA_SIZE (STUB_ARENA_END - STUB_ARENA)
+
+#define SLOT_SIZE 0x10000UL
+#define SLOT_MAX (STUB_ARENA_SIZE / SLOT_SIZE)
+#define SLOT_ALTSTACK 0x1000UL
+#define SLOT_ALTSTACK_SIZE 0x7000UL
+#define SLOT_WINDOW 0x8000UL
+#define SLOT_WINDOW_SIZE 0x8000UL
+#define SLOT_CMDS 32
+
+/* The stub's one descriptor: a socket over which the sentry passes others. */
+#define STUB_SOCK 0
+/* The signal with which the sentry interrupts a running thread. */
+#define STUB_SIG_INTERRUPT 23 /* SIGURG */
+
+/* The exact flag words that the filter lets through to clone(). */
+#define STUB_CLONE_PROCESS 0x8011UL /* CLONE_PARENT | SIGCHLD */
+#define STUB_CLONE_THREAD 0x50f00UL /* VM FS FILES SIGHAND THREAD SYSVSEM */
+
+/* struct slot.state. RUN and STOPPED are set by the stub's thread, CMD and RESUME by the sentry. */
+enum {
+	SLOT_RUN,     /* the guest runs, or the stub on its way to it */
+	SLOT_STOPPED, /* the frame is complete; the thread waits for CMD or RESUME */
+	SLOT_CMD,     /* run the commands, then STOPPED again */
+	SLOT_RESUME,  /* run the commands, then return to the guest through the frame */
+	SLOT_DEAD,    /* the sentry gave up on this thread */
+};
+
+/* Mapping calls carry the host's own numbers, which are all below CMD_FIRST. */
+enum {
+	CMD_FIRST = 0x1000,
+	CMD_MMAP_FD = CMD_FIRST, /* receive a descriptor, mmap it, close it; args as mmap */
+	CMD_FORK,	/* receive arena and socket, clone a process; a[0] its ucontext */
+	CMD_THREAD,	/* clone a thread; a[0] its ucontext */
+	CMD_EXIT,	/* end this thread; never reports */
+	CMD_CMPXCHG32,	/* a[0] address, a[1] expected, a[2] desired; the value found, or -errno */
+	CMD_COPY_IN,	/* guest a[0] to the window, a[1] bytes; bytes not copied */
+	CMD_COPY_OUT,	/* window to guest a[0], a[1] bytes; bytes not copied */
+	CMD_WAKE,	/* futex wake: a[0] address, a[1] count, a[2] futex op */
+	CMD_PAUSE,	/* test aid: never answer */
+};
+
+struct slot_cmd {
+	uint64_t op;
+	uint64_t a[6];
+	int64_t ret;
+};
+
+enum {
+	SLOT_SET_FS = 1,    /* load fs_base before returning to the guest */
+	SLOT_SET_GS = 2,
+	SLOT_FSGSBASE = 4,  /* the instructions exist */
+	SLOT_PDEATHSIG = 8, /* a forked child must ask for its parent's death signal */
+};
+
+struct slot {
+	/* stub to sentry; the first line is all that a spinning sentry looks at */
+	_Alignas(64) uint32_t state;
+	uint32_t stub_sleeps; /* in futex wait on state */
+	uint32_t sentry_sleeps;
+	uint32_t cpu;
+	uint32_t signo;
+	uint32_t done; /* the seq of the last batch of commands that was run */
+	uint64_t uc, info;
+	uint64_t fs_base, gs_base; /* both ways */
+
+	/* sentry to stub */
+	_Alignas(64) uint32_t flags;
+	uint32_t spin;	 /* pauses to spend before yielding */
+	uint32_t yields; /* yields to spend before sleeping */
+	uint32_t ncmd;
+	uint32_t seq;
+	uint32_t done_waiters; /* somebody sleeps on `done` */
+
+	_Alignas(64) struct slot_cmd cmd[SLOT_CMDS];
+};
+
+_Static_assert(sizeof(struct slot) <= SLOT_ALTSTACK, "a slot's head is one page");
+
+/* Sent by the zygote once it is ready, with the seccomp listener attached if there is one. */
+#define ZYGOTE_MAGIC 0x7a79676fU
+struct zygote_hello {
+	uint32_t magic;
+	int32_t pid;
+	int32_t err;	 /* 0, or -errno of the step that failed */
+	uint32_t step;
+	uint32_t fsgsbase;
+	uint32_t listener; /* 1: attached */
+	uint32_t userns;   /* 1: in a user namespace of its own */
+	uint64_t vdso;	   /* address, or 0 */
+};
+
+/* What the sentry tells the zygote, at the start of slot 0's window. */
+struct zygote_config {
+	uint32_t pdeathsig;
+	uint32_t want_listener;
+	uint32_t want_userns;
+};
+/* The zygote's exit status when the host's random layout lies in the way: start it again. */
+#define ZYGOTE_RETRY 75

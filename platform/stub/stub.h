@@ -1,0 +1,33 @@
+/* What the stub's own files share. */
+#pragma once
+
+#include <stdint.h>
+
+#include "platform/stub/layout.h"
+#include "platform/stub/sys.h"
+
+/* entry.S */
+_Noreturn void stub_jump(void *arg, uint64_t stack, uint64_t to);
+_Noreturn void stub_return(uint64_t uc);
+void stub_restorer(void);
+long stub_fork(long flags, int arena, int sock, uint64_t uc, long pdeathsig);
+long stub_clone(long flags, uint64_t stack, void (*fn)(uint64_t), uint64_t arg);
+_Noreturn void stub_exit(void);
+int64_t stub_cmpxchg32(uint64_t p, uint32_t expect, uint32_t desired);
+uint64_t stub_copy(uint64_t dst, uint64_t src, uint64_t n);
+extern const char stub_cmpxchg32_end[], stub_fault[], stub_copy_end[];
+void *memcpy(void *dst, const void *src, unsigned long n);
+void *memset(void *dst, int c, unsigned long n);
+
+/* entry.c */
+void stub_handler(int signo, void *info, uint64_t uc);
+_Noreturn void stub_child(uint64_t uc);
+
+/* commands.c: runs the slot's commands */
+void stub_run_commands(struct slot *s);
+
+/* filter.c: 0, a listener's descriptor, or -errno */
+long stub_install_filter(int want_listener);
+
+/* zygote.c */
+_Noreturn void zygote_load(uint64_t *stack);
