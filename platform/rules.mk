@@ -1,4 +1,5 @@
 # The stub: a freestanding executable with nothing but code, embedded in the archive.
+# --no-relax: a GOT access stays one, so that stub.lds can refuse it.
 EXCLUDE_SRC += $(wildcard platform/stub/*.c)
 STUB_OBJ := $(patsubst %,$(OBJ)/%.o,$(wildcard platform/stub/*.c platform/stub/*.S))
 STUB_CFLAGS := -std=gnu17 -O2 -g $(WARN) -ffreestanding -fPIE -fvisibility=hidden -mgeneral-regs-only \
@@ -15,7 +16,7 @@ $(OBJ)/platform/stub/%.S.o: platform/stub/%.S
 	$(CC) -I. -MMD -MP -c $< -o $@
 
 $(BUILD)/stub.elf: $(STUB_OBJ) platform/stub/stub.lds
-	$(CC) -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+	$(CC) -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,max-page-size=4096,--no-relax \
 		-Wl,-T,platform/stub/stub.lds $(STUB_OBJ) -o $@
 	objcopy --strip-debug $@ $@.stripped
 

@@ -75,8 +75,10 @@ static void *helper_main(void *arg)
 		int n = epoll_wait(p->epoll, ev, 16, -1);
 
 		for (int i = 0; i < n; i++) {
-			if (ev[i].data.ptr == p)
+			if (ev[i].data.ptr == p && ev[i].events & EPOLLIN)
 				notification_serve(p);
+			else if (ev[i].data.ptr == p) /* no stub is left */
+				epoll_ctl(p->epoll, EPOLL_CTL_DEL, p->listener, NULL);
 			else if (ev[i].data.ptr)
 				death_serve(p, ev[i].data.ptr);
 		}

@@ -11,18 +11,18 @@
 
 #include "abi/base/cleanup.h"
 
-typedef ssize_t vm_fn(pid_t, const struct iovec *, unsigned long, const struct iovec *,
-		      unsigned long, unsigned long);
-
 /* The host copies as many whole pages as it can reach: call on until it says why it stopped. */
-static ssize_t vm_copy(struct pf_space *s, vm_fn *fn, uint8_t *local, uint64_t remote, size_t len)
+static ssize_t vm_copy(struct pf_space *s, bool write, void *local, uint64_t remote, size_t len)
 {
 	size_t done = 0;
 
+	if (atomic_load_explicit(&s->dead, memory_order_relaxed))
+		return -ESRCH;
 	while (done < len) {
-		struct iovec l = {local + done, len - done};
+		struct iovec l = {(uint8_t *)local + done, len - done};
 		struct iovec r = {(void *)(remote + done), len - done};
-		ssize_t n = fn(s->pid, &l, 1, &r, 1, 0);
+		ssize_t n = write ? process_vm_writev(s->pid, &l, 1, &r, 1, 0)
+				  : process_vm_readv(s->pid, &l, 1, &r, 1, 0);
 
 		if (n > 0) {
 			done += n;
@@ -39,14 +39,14 @@ ssize_t seccomp_read(struct pf_space *s, void *dst, struct gptr src, size_t len)
 {
 	if (src.v > PF_GUEST_MAX || len > PF_GUEST_MAX - src.v)
 		return -EFAULT;
-	return vm_copy(s, process_vm_readv, dst, src.v, len);
+	return vm_copy(s, false, dst, src.v, len);
 }
 
 ssize_t seccomp_write(struct pf_space *s, struct gptr dst, const void *src, size_t len)
 {
 	if (dst.v > PF_GUEST_MAX || len > PF_GUEST_MAX - dst.v)
 		return -EFAULT;
-	return vm_copy(s, process_vm_writev, (uint8_t *)src, dst.v, len);
+	return vm_copy(s, true, (void *)src, dst.v, len);
 }
 
 /* Whether the host lets us at the stub's memory, tried on the zygote's code. */
@@ -54,7 +54,7 @@ bool memory_probe(struct pf_space *s)
 {
 	uint8_t byte;
 
-	return vm_copy(s, process_vm_readv, &byte, STUB_TEXT, 1) == 1;
+	return vm_copy(s, false, &byte, STUB_TEXT, 1) == 1;
 }
 
 static int proc_read(struct pf_space *s, const char *file, char *buf, size_t cap)

@@ -6,6 +6,11 @@
 #include "platform/stub/layout.h"
 #include "platform/stub/sys.h"
 
+/* Hidden, so that addresses are taken relative to the instruction: this code is copied. */
+#pragma GCC visibility push(hidden)
+
+extern const char stub_blob_start[], stub_blob_end[]; /* stub.lds */
+
 /* entry.S */
 _Noreturn void stub_jump(void *arg, uint64_t stack, uint64_t to);
 _Noreturn void stub_return(uint64_t uc);
@@ -31,3 +36,5 @@ long stub_install_filter(int want_listener);
 
 /* zygote.c */
 _Noreturn void zygote_load(uint64_t *stack);
+
+#pragma GCC visibility pop

@@ -27,8 +27,6 @@
 #endif
 #define TASK_END 0x7ffffffff000UL
 
-extern const char stub_blob_start[], stub_blob_end[];
-
 /* At the start of the boot stack. */
 struct boot {
 	struct zygote_hello hello;

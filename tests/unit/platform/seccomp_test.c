@@ -1,0 +1,431 @@
+#include "tests/unit/platform/guest.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+
+#include "platform/seccomp/impl.h"
+
+TestSuite(seccomp, .init = platform_up, .fini = platform_down, .timeout = 60);
+
+/* mov $nr,%eax; syscall */
+#define SYSCALL(nr) 0xb8, (nr), 0, 0, 0, 0x0f, 0x05
+#define JMP_SELF 0xeb, 0xfe
+
+Test(seccomp, syscall_reports_number_and_arguments_and_takes_a_result)
+{
+	static const uint8_t code[] = {
+		0xbf, 1, 0, 0, 0,	      /* mov $1,%edi */
+		0xbe, 2, 0, 0, 0,	      /* mov $2,%esi */
+		0xba, 3, 0, 0, 0,	      /* mov $3,%edx */
+		0x41, 0xba, 4, 0, 0, 0,	      /* mov $4,%r10d */
+		0x41, 0xb8, 5, 0, 0, 0,	      /* mov $5,%r8d */
+		0x41, 0xb9, 6, 0, 0, 0,	      /* mov $6,%r9d */
+		SYSCALL(SYS_getppid), 0x89, 0xc7, /* mov %eax,%edi */
+		SYSCALL(SYS_exit),
+	};
+	struct pf_space *s;
+	struct pf_thread *t;
+	struct pf_event ev;
+
+	guest_new(code, sizeof(code), &s, &t);
+	guest_expect_syscall(t, &ev, SYS_getppid);
+	for (int i = 0; i < 6; i++)
+		cr_assert_eq(ev.args[i], (uint64_t)i + 1);
+	cr_assert_eq(ops->regs(t)->orig_rax, SYS_getppid);
+	ops->regs(t)->rax = 4711;
+	guest_expect_syscall(t, &ev, SYS_exit);
+	cr_assert_eq(ev.args[0], 4711);
+	ops->thread_destroy(t);
+}
+
+Test(seccomp, odd_syscall_numbers_are_reported_and_not_run)
+{
+	static const uint8_t code[] = {
+		0x48, 0xc7, 0xc0, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x05, /* syscall(-1) */
+		0xb8, 39,   0,	  0,	0x40, 0x0f, 0x05,	      /* x32 getpid */
+		SYSCALL(SYS_exit),
+	};
+	struct pf_space *s;
+	struct pf_thread *t;
+	struct pf_event ev;
+
+	guest_new(code, sizeof(code), &s, &t);
+	guest_expect_syscall(t, &ev, -1UL);
+	guest_expect_syscall(t, &ev, 0x40000027);
+	guest_expect_syscall(t, &ev, SYS_exit);
+	ops->thread_destroy(t);
+}
+
+Test(seccomp, int80_does_not_reach_the_host)
+{
+	static const uint8_t code[] = {0xb8, 20, 0, 0, 0, 0xcd, 0x80, JMP_SELF};
+	struct pf_space *s;
+	struct pf_thread *t;
+	struct pf_event ev;
+
+	guest_new(code, sizeof(code), &s, &t);
+	ops->run(t, &ev);
+	cr_assert_eq(ev.kind, PF_DEAD);
+	ops->thread_destroy(t);
+}
+
+Test(seccomp, all_registers_take_effect)
+{
+	/* ud2 with every register set; the fault shows them again */
+	static const uint8_t code[] = {0x0f, 0x0b};
+	struct pf_space *s;
+	struct pf_thread *t;
+	struct pf_event ev;
+	struct pf_regs want;
+
+	guest_new(code, sizeof(code), &s, &t);
+	for (int i = 0; i < 16; i++)
+		((uint64_t *)ops->regs(t))[i] = 0x1111111111111111UL * i;
+	ops->regs(t)->fs_base = 0x12345000;
+	ops->regs(t)->gs_base = 0x54321000;
+	want = *ops->regs(t);
+	ops->run(t, &ev);
+	cr_assert_eq(ev.kind, PF_FAULT);
+	cr_assert_eq(ev.signo, SIGILL);
+	cr_assert_eq(ev.addr, CODE);
+	cr_assert_eq(memcmp(&want, ops->regs(t), 16 * 8), 0);
+	cr_assert_eq(ops->regs(t)->fs_base, 0x12345000);
+	cr_assert_eq(ops->regs(t)->gs_base, 0x54321000);
+	cr_assert_eq(ops->regs(t)->rip, CODE);
+	ops->thread_destroy(t);
+}
+
+Test(seccomp, faults_are_reported_and_can_be_repaired)
+{
+	/* mov %eax,(%rdi); syscall exit; div by zero; int3 */
+	static const uint8_t code[] = {0x89, 0x07, SYSCALL(SYS_exit), 0x31, 0xc9, 0xf7, 0xf1, 0xcc};
+	struct pf_space *s;
+	struct pf_thread *t;
+	struct pf_event ev;
+
+	guest_new(code, sizeof(code), &s, &t);
+	ops->regs(t)->rdi = 0x30000010;
+	ops->run(t, &ev);
+	cr_assert_eq(ev.kind, PF_FAULT);
+	cr_assert_eq(ev.signo, SIGSEGV);
+	cr_assert_eq(ev.code, SEGV_MAPERR);
+	cr_assert_eq(ev.addr, 0x30000010);
+	cr_assert_eq(ev.trapno, 14);
+	cr_assert(ev.error & 2);
+	cr_assert_eq(guest_map(t, 0x30000000, 4096, 3), 0x30000000);
+	guest_expect_syscall(t, &ev, SYS_exit);
+	ops->run(t, &ev);
+	cr_assert_eq(ev.signo, SIGFPE);
+	cr_assert_eq(ev.code, FPE_INTDIV);
+	ops->regs(t)->rip += 2;
+	ops->run(t, &ev);
+	cr_assert_eq(ev.signo, SIGTRAP);
+	ops->regs(t)->rip = 0x8000000000000000UL;
+	ops->run(t, &ev);
+	cr_assert_eq(ev.signo, SIGSEGV);
+	ops->thread_destroy(t);
+}
+
+Test(seccomp, fp_state_is_read_written_and_checked)
+{
+	/* movq %rdi,%xmm3; syscall; movq %xmm3,%rdi; syscall; */
+	static const uint8_t code[] = {0x66, 0x48, 0x0f, 0x6e, 0xdf, SYSCALL(1),
+				       0x66, 0x48, 0x0f, 0x7e, 0xdf, SYSCALL(2),
+				       0x66, 0x48, 0x0f, 0x7e, 0xdf, SYSCALL(3)};
+	struct pf_space *s;
+	struct pf_thread *t;
+	struct pf_event ev;
+	uint8_t fp[16384] = {0};
+	size_t n = ops->fpu_size(pf);
+
+	guest_new(code, sizeof(code), &s, &t);
+	ops->regs(t)->rdi = 0xabcdef;
+	guest_expect_syscall(t, &ev, 1);
+	cr_assert_eq(ops->fpu_get(t, fp, sizeof(fp)), (int)n);
+	cr_assert_eq(ops->fpu_get(t, fp, n - 1), -ENOSPC);
+	cr_assert_eq(*(uint64_t *)(fp + 160 + 3 * 16), 0xabcdef);
+	*(uint64_t *)(fp + 160 + 3 * 16) = 0x777;
+	cr_assert_eq(ops->fpu_set(t, fp, n), 0);
+	guest_expect_syscall(t, &ev, 2);
+	cr_assert_eq(ev.args[0], 0x777);
+	fp[24 + 3] = 0xff; /* a reserved MXCSR bit */
+	cr_assert_eq(ops->fpu_set(t, fp, n), -EINVAL);
+	fp[24 + 3] = 0;
+	if (n > 576) {
+		fp[512 + 7] = 0x40; /* an unknown feature */
+		cr_assert_eq(ops->fpu_set(t, fp, n), -EINVAL);
+		fp[512 + 7] = 0;
+	}
+	cr_assert_eq(ops->fpu_set(t, fp, 511), -EINVAL);
+	cr_assert_eq(ops->fpu_set(t, fp, 512), 0);
+	ops->fpu_reset(t);
+	guest_expect_syscall(t, &ev, 3);
+	cr_assert_eq(ev.args[0], 0);
+	ops->thread_destroy(t);
+}
+
+Test(seccomp, memory_copies_stop_at_the_first_bad_byte)
+{
+	static const uint8_t code[] = {JMP_SELF};
+	static uint8_t buf[3 * 4096];
+	struct pf_space *s;
+	struct pf_thread *t;
+
+	guest_new(code, sizeof(code), &s, &t);
+	cr_assert_eq(guest_map(t, 0x40000000, 2 * 4096, 3), 0x40000000);
+	cr_assert_eq(ops->write(s, gptr(0x40000800), buf, sizeof(buf)), 0x1800);
+	cr_assert_eq(ops->read(s, buf, gptr(0x40000800), sizeof(buf)), 0x1800);
+	cr_assert_eq(ops->read(s, buf, gptr(0x40002000), 1), -EFAULT);
+	cr_assert_eq(ops->read(s, buf, gptr(PF_GUEST_MAX), 1), -EFAULT);
+	cr_assert_eq(ops->read(s, buf, gptr(-1UL), 1), -EFAULT);
+	cr_assert_eq(ops->write(s, gptr(0x40000000), buf, 0), 0);
+	ops->space_kill(s);
+	cr_assert_lt(ops->read(s, buf, gptr(0x40000000), 1), 0);
+	ops->thread_destroy(t);
+}
+
+Test(seccomp, files_are_mapped_by_passed_descriptors)
+{
+	static const uint8_t code[] = {0x8b, 0x3f, SYSCALL(9), JMP_SELF}; /* mov (%rdi),%edi */
+	struct pf_space *s;
+	struct pf_thread *t;
+	struct pf_event ev;
+	int fd = memfd_create("file", 0);
+	struct pf_call c = {.nr = PF_MMAP,
+			    .arg = {0x50000000, 4096, PROT_READ, MAP_SHARED | MAP_FIXED, 0, 4096},
+			    .fd = fd};
+
+	cr_assert_eq(ftruncate(fd, 8192), 0);
+	cr_assert_eq(pwrite(fd, "abcd", 4, 4096), 4);
+	guest_new(code, sizeof(code), &s, &t);
+	cr_assert_eq(ops->call(t, &c), 0x50000000);
+	cr_assert_eq(ops->call(t, &c), 0x50000000);
+	ops->regs(t)->rdi = 0x50000000;
+	guest_expect_syscall(t, &ev, 9);
+	cr_assert_eq(ev.args[0], 0x64636261);
+	ops->thread_destroy(t);
+	close(fd);
+}
+
+static int posted[3], nposted;
+
+static void count_posted(void *ctx, int64_t result)
+{
+	posted[nposted++] = (int)(long)ctx;
+	cr_assert_geq(result, 0);
+}
+
+Test(seccomp, posted_calls_run_in_order_before_the_guest)
+{
+	static const uint8_t code[] = {0x89, 0x07, SYSCALL(9), JMP_SELF}; /* mov %eax,(%rdi) */
+	struct pf_space *s;
+	struct pf_thread *t;
+	struct pf_event ev;
+	struct pf_call c = {
+		.nr = PF_MMAP,
+		.arg = {0x60000000, 4096, 0, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0},
+		.fd = -1,
+		.done = count_posted,
+		.ctx = (void *)1};
+
+	guest_new(code, sizeof(code), &s, &t);
+	cr_assert_eq(ops->call_post(t, &c), 0);
+	c.nr = PF_MPROTECT;
+	c.arg[2] = 3;
+	c.ctx = (void *)2;
+	cr_assert_eq(ops->call_post(t, &c), 0);
+	cr_assert_eq(nposted, 0);
+	ops->regs(t)->rdi = 0x60000000;
+	guest_expect_syscall(t, &ev, 9);
+	cr_assert_eq(nposted, 2);
+	cr_assert(posted[0] == 1 && posted[1] == 2);
+	ops->call_wait(t);
+	ops->thread_destroy(t);
+}
+
+Test(seccomp, calls_outside_the_guest_range_are_refused)
+{
+	static const uint8_t code[] = {JMP_SELF};
+	struct pf_space *s;
+	struct pf_thread *t;
+	struct pf_call c = {.nr = PF_MUNMAP, .arg = {PF_GUEST_MAX - 4096, 8192}, .fd = -1};
+
+	guest_new(code, sizeof(code), &s, &t);
+	cr_assert_eq(ops->call(t, &c), -EINVAL);
+	cr_assert_eq(guest_map(t, 0x7ffe10000000UL, 4096, 3), -EINVAL);
+	c = (struct pf_call){.nr = PF_MADVISE, .arg = {CODE, 4096, MADV_MERGEABLE}, .fd = -1};
+	cr_assert_eq(ops->call(t, &c), -EINVAL);
+	ops->thread_destroy(t);
+}
+
+Test(seccomp, fork_copies_memory_registers_and_fp_state)
+{
+	static const uint8_t code[] = {
+		0x66, 0x48, 0x0f, 0x6e, 0xdf, /* movq %rdi,%xmm3 */
+		SYSCALL(SYS_fork),
+		0xff, 0x06,		      /* incl (%rsi) */
+		0x66, 0x48, 0x0f, 0x7e, 0xdf, /* movq %xmm3,%rdi */
+		SYSCALL(SYS_exit),
+	};
+	struct pf_space *s, *s2;
+	struct pf_thread *t, *t2;
+	struct pf_event ev;
+	uint32_t v = 41;
+
+	guest_new(code, sizeof(code), &s, &t);
+	ops->write(s, gptr(DATA), &v, 4);
+	ops->regs(t)->rdi = 99;
+	ops->regs(t)->rsi = DATA;
+	ops->regs(t)->fs_base = 0x777000;
+	guest_expect_syscall(t, &ev, SYS_fork);
+	cr_assert_eq(ops->space_fork(t, &s2, &t2), 0);
+	cr_assert_eq(ops->regs(t2)->fs_base, 0x777000);
+	guest_expect_syscall(t2, &ev, SYS_exit);
+	cr_assert_eq(ev.args[0], 99);
+	cr_assert_eq(ops->regs(t2)->fs_base, 0x777000);
+	ops->read(s2, &v, gptr(DATA), 4);
+	cr_assert_eq(v, 42);
+	ops->read(s, &v, gptr(DATA), 4);
+	cr_assert_eq(v, 41);
+	guest_expect_syscall(t, &ev, SYS_exit);
+	ops->thread_destroy(t);
+	ops->thread_destroy(t2);
+}
+
+Test(seccomp, threads_share_memory_and_have_registers_of_their_own)
+{
+	static const uint8_t code[] = {
+		0xf0, 0xff, 0x06, /* lock incl (%rsi) */
+		SYSCALL(SYS_exit), JMP_SELF};
+	struct pf_space *s;
+	struct pf_thread *t, *more[40];
+	struct pf_event ev;
+	uint32_t v = 0;
+
+	guest_new(code, sizeof(code), &s, &t);
+	ops->regs(t)->rsi = DATA;
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 40; i++) {
+			cr_assert_eq(ops->thread_new(t, &more[i]), 0);
+			ops->regs(more[i])->rdi = i;
+			ops->regs(more[i])->fs_base = 0x1000 * i;
+		}
+		for (int i = 0; i < 40; i++) {
+			guest_expect_syscall(more[i], &ev, SYS_exit);
+			cr_assert_eq(ev.args[0], (uint64_t)i);
+			cr_assert_eq(ops->regs(more[i])->fs_base, 0x1000UL * i);
+			ops->thread_destroy(more[i]);
+		}
+	}
+	ops->read(s, &v, gptr(DATA), 4);
+	cr_assert_eq(v, 120);
+	ops->thread_destroy(t);
+}
+
+struct spinner {
+	struct pf_thread *t;
+	struct pf_event ev;
+};
+
+static void *run_thread(void *arg)
+{
+	struct spinner *sp = arg;
+
+	ops->run(sp->t, &sp->ev);
+	return NULL;
+}
+
+Test(seccomp, interrupt_stops_a_computing_guest)
+{
+	static const uint8_t code[] = {JMP_SELF};
+	struct pf_space *s;
+	struct spinner sp;
+	pthread_t th;
+
+	guest_new(code, sizeof(code), &s, &sp.t);
+	for (int i = 0; i < 20; i++) {
+		pthread_create(&th, NULL, run_thread, &sp);
+		usleep(i * 300);
+		ops->interrupt(sp.t);
+		pthread_join(th, NULL);
+		cr_assert_eq(sp.ev.kind, PF_INTERRUPT);
+	}
+	ops->interrupt(sp.t);
+	ops->run(sp.t, &sp.ev);
+	cr_assert_eq(sp.ev.kind, PF_INTERRUPT);
+	ops->interrupt(sp.t);
+	ops->interrupt_clear(sp.t);
+	ops->thread_destroy(sp.t);
+}
+
+Test(seccomp, kill_ends_a_computing_guest)
+{
+	static const uint8_t code[] = {JMP_SELF};
+	struct pf_space *s;
+	struct spinner sp;
+	pthread_t th;
+
+	guest_new(code, sizeof(code), &s, &sp.t);
+	pthread_create(&th, NULL, run_thread, &sp);
+	usleep(10000);
+	ops->space_kill(s);
+	pthread_join(th, NULL);
+	cr_assert_eq(sp.ev.kind, PF_DEAD);
+	ops->thread_destroy(sp.t);
+}
+
+Test(seccomp, cmpxchg_works_and_faults)
+{
+	static const uint8_t code[] = {JMP_SELF};
+	struct pf_space *s;
+	struct pf_thread *t;
+	uint32_t old, v = 5;
+
+	guest_new(code, sizeof(code), &s, &t);
+	ops->write(s, gptr(DATA), &v, 4);
+	cr_assert_eq(ops->cmpxchg32(t, gptr(DATA), 5, 6, &old), 0);
+	cr_assert_eq(old, 5);
+	cr_assert_eq(ops->cmpxchg32(t, gptr(DATA), 5, 7, &old), 0);
+	cr_assert_eq(old, 6);
+	cr_assert_eq(ops->cmpxchg32(t, gptr(0x1000), 5, 7, &old), -EFAULT);
+	cr_assert_eq(ops->cmpxchg32(t, gptr(0x70000000), 5, 7, &old), -EFAULT);
+	cr_assert_eq(ops->cmpxchg32(t, gptr(0x70000000), 5, 7, &old), -EFAULT);
+	ops->thread_destroy(t);
+}
+
+Test(seccomp, the_vdso_is_reachable)
+{
+	/* clock_gettime through the vDSO is found by the loader; here: its ELF header */
+	static const uint8_t code[] = {0x48, 0x8b, 0x3f, SYSCALL(9), JMP_SELF};
+	struct pf_space *s;
+	struct pf_thread *t;
+	struct pf_event ev;
+
+	guest_new(code, sizeof(code), &s, &t);
+	cr_assert_gt(ops->host_vdso(s), PF_GUEST_MAX);
+	ops->regs(t)->rdi = ops->host_vdso(s);
+	guest_expect_syscall(t, &ev, 9);
+	cr_assert_eq(ev.args[0] & 0xffffffff, 0x464c457f);
+	ops->thread_destroy(t);
+}
+
+Test(seccomp, a_blank_space_has_nothing_of_the_sentrys)
+{
+	static const uint8_t code[] = {JMP_SELF};
+	struct pf_space *s;
+	struct pf_thread *t;
+	char path[64];
+	int fds = 0;
+	DIR *d;
+
+	guest_new(code, sizeof(code), &s, &t);
+	snprintf(path, sizeof(path), "/proc/%d/fd", s->pid);
+	d = opendir(path);
+	cr_assert(d);
+	for (struct dirent *e; (e = readdir(d));)
+		fds += e->d_name[0] != '.';
+	closedir(d);
+	cr_assert_eq(fds, 1);
+	ops->thread_destroy(t);
+}
