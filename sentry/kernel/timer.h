@@ -8,6 +8,8 @@
 
 #include "abi/base/rbtree.h"
 
+struct task;
+
 struct ktimer {
 	struct rb_node node;
 	uint64_t deadline_ns; /* absolute host CLOCK_MONOTONIC; protected by the heap's lock */
@@ -22,3 +24,8 @@ void ktimer_arm(struct ktimer *t, uint64_t deadline_ns);
 void ktimer_cancel(struct ktimer *t);
 /* Starts the thread now; else the first ktimer_arm() does. 0 or -errno. */
 int ktimer_start_thread(void);
+
+/* The last task of a process exits: frees tg->itimers and tg->posix_timers. No lock held. */
+void thread_group_timers_exit(struct task *t);
+/* exec: POSIX timers are deleted, interval timers go on (execve(2)). */
+void thread_group_timers_exec(struct task *t);

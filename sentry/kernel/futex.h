@@ -1,0 +1,12 @@
+/* What tasks need of futexes (futex(2), set_robust_list(2)). */
+#pragma once
+
+#include "abi/base/gptr.h"
+
+struct task;
+
+/* t leaves its address space, by exit or exec: walks its robust list (t->robust_list) and forgets
+ * it. Runs on t, before its stub thread is gone. */
+void futex_task_exit(struct task *t);
+/* FUTEX_WAKE, shared, on t's memory: for clear_child_tid. The number woken. */
+int futex_wake_addr(struct task *t, struct gptr addr, int n);

@@ -1,0 +1,96 @@
+/* The kernel object and the end of a sandbox.
+ *
+ * The sandbox lives as long as its first process. When that one's last task has exited, every other
+ * task is killed, zombies are reaped by nobody's wait, and kernel_wait() returns once the last S
+ * thread has let go. */
+#include "sentry/kernel/kernel.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sentry/kernel/pid.h"
+#include "sentry/kernel/task_impl.h"
+#include "sentry/kernel/user_ns.h"
+
+struct kernel *kernel;
+static bool kernel_dying; /* protected by tasks_lock */
+
+int kernel_init(const struct kernel_config *cfg, const struct pf_ops *ops, struct platform *p)
+{
+	struct kernel *k = calloc(1, sizeof(*k));
+	int err;
+
+	if (!k)
+		return -ENOMEM;
+	k->config = *cfg;
+	if (k->config.ncpus == 0)
+		k->config.ncpus = 1;
+	k->pf_ops = ops;
+	k->platform = p;
+	k->boot_mono_ns = now_mono_ns();
+	k->boot_realtime = time(NULL);
+	mutex_init(&k->tasks_lock, LOCK_TASKS);
+	cond_init(&k->exited_cond);
+	k->root_user_ns = calloc(1, sizeof(*k->root_user_ns));
+	err = k->root_user_ns ? pid_ns_init(&k->root_pid_ns) : -ENOMEM;
+	if (err < 0) {
+		free(k->root_user_ns);
+		free(k);
+		return err;
+	}
+	kernel = k;
+	return 0;
+}
+
+int kernel_wait(void)
+{
+	AUTO_LOCK(&kernel->tasks_lock);
+
+	while (!kernel->exited || kernel->ntasks > 0)
+		cond_wait(&kernel->exited_cond, &kernel->tasks_lock, ~0ULL);
+	return kernel->exit_status;
+}
+
+static bool task_kill(struct task *t, void *ctx)
+{
+	task_group_exit_locked(t->tg, SIGKILL);
+	return true;
+}
+
+void kernel_kill_all(void)
+{
+	AUTO_LOCK(&kernel->tasks_lock);
+
+	task_each_locked(task_kill, NULL);
+}
+
+void kernel_task_gone(void)
+{
+	AUTO_LOCK(&kernel->tasks_lock);
+
+	if (--kernel->ntasks == 0)
+		cond_broadcast(&kernel->exited_cond);
+}
+
+bool kernel_dying_locked(void)
+{
+	return kernel_dying;
+}
+
+/* Reaping one group may free its slot in the table only: the walk goes by number. */
+static bool zombie_reap(struct task *t, void *ctx)
+{
+	if (t->tg->leader == t && t->tg->zombie)
+		thread_group_reap_locked(t->tg);
+	return true;
+}
+
+void kernel_init_died_locked(int wait_status)
+{
+	kernel->exit_status = wait_status;
+	kernel->exited = true;
+	kernel_dying = true;
+	task_each_locked(task_kill, NULL);
+	task_each_locked(zombie_reap, NULL);
+	cond_broadcast(&kernel->exited_cond);
+}

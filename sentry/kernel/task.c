@@ -1,0 +1,302 @@
+/* Tasks: allocation, references, the S thread's loop.
+ *
+ *	task_main:   run guest code -> event -> signal_return_to_user -> run ...  -> task_exit
+ *
+ * What keeps a task alive: the pid table until it is reaped (or, for a thread that isn't the leader,
+ * until it has exited), the S thread until it ends, and whoever holds it by task_get(). Each task
+ * holds its group; a group holds its process group until it is reaped. Borrowed pointers
+ * (tg->leader, tg->parent, vfork_parent) are cleared under tasks_lock before their target goes. */
+#include "sentry/kernel/task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "abi/base/log.h"
+#include "sentry/kernel/fdtable.h"
+#include "sentry/kernel/fs_context.h"
+#include "sentry/kernel/restart.h"
+#include "sentry/kernel/session.h"
+#include "sentry/kernel/task_impl.h"
+#include "sentry/kernel/uts.h"
+#include "sentry/mm/mm.h"
+#include "sentry/mm/usercopy.h"
+#include "sentry/syscalls/syscalls.h"
+
+/* An S thread's deepest path is a path walk through an overlay to 9P with a few PATH_MAX buffers. Only
+ * the pages it touches cost memory. */
+#define S_STACK_SIZE (256u << 10)
+
+_Thread_local struct task *current_task;
+
+/* ---- thread groups -------------------------------------------------------------------------- */
+
+struct thread_group *thread_group_alloc(void)
+{
+	struct thread_group *tg = calloc(1, sizeof(*tg));
+
+	if (!tg)
+		return NULL;
+	ref_init(&tg->ref);
+	list_init(&tg->tasks);
+	list_init(&tg->pgrp_node);
+	list_init(&tg->children);
+	list_init(&tg->sibling);
+	waitq_init(&tg->child_waitq);
+	waitq_init(&tg->exit_waitq);
+	waitq_init(&tg->signal_waitq);
+	sigpending_init(&tg->pending);
+	mutex_init(&tg->exec_lock, LOCK_EXEC);
+	tg->start_ns = now_mono_ns() - kernel->boot_mono_ns;
+	tg->dumpable = 1;
+	return tg;
+}
+
+struct thread_group *thread_group_get(struct thread_group *tg)
+{
+	ref_get(&tg->ref);
+	return tg;
+}
+
+void thread_group_put(struct thread_group *tg)
+{
+	if (!tg || !ref_put(&tg->ref))
+		return;
+	waitq_destroy(&tg->child_waitq);
+	waitq_destroy(&tg->exit_waitq);
+	waitq_destroy(&tg->signal_waitq);
+	mutex_destroy(&tg->exec_lock);
+	free(tg);
+}
+
+/* ---- tasks ---------------------------------------------------------------------------------- */
+
+struct task *task_alloc(struct thread_group *tg)
+{
+	struct task *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	ref_init(&t->ref);
+	t->tg = thread_group_get(tg);
+	list_init(&t->tg_node);
+	mutex_init(&t->pt_lock, LOCK_TASK_WAKE);
+	sigpending_init(&t->pending);
+	altstack_reset(t);
+	memset(t->affinity, 0xff, sizeof(t->affinity));
+	t->timer_slack_ns = t->default_timer_slack_ns = 50000;
+	return t;
+}
+
+struct task *task_get(struct task *t)
+{
+	ref_get(&t->ref);
+	return t;
+}
+
+void task_put(struct task *t)
+{
+	if (!t || !ref_put(&t->ref))
+		return;
+	cred_put(t->cred);
+	thread_group_put(t->tg);
+	mutex_destroy(&t->pt_lock);
+	free(t);
+}
+
+uint64_t task_rlimit(struct task *t, int resource)
+{
+	return t->tg->rlimits[resource].cur;
+}
+
+int task_ppid_locked(struct task *t)
+{
+	return t->tg->parent ? t->tg->parent->tg->tgid : 0;
+}
+
+void task_publish(struct task *t)
+{
+	struct pf_identity id = {
+		.tgid = t->tg->tgid,
+		.tid = t->tid,
+		.uid = t->cred->uid,
+		.euid = t->cred->euid,
+		.gid = t->cred->gid,
+		.egid = t->cred->egid,
+		.answers_allowed = !t->ptrace && !t->seccomp,
+	};
+
+	atomic_store(&t->republish, false);
+	{
+		AUTO_LOCK(&kernel->tasks_lock);
+		id.ppid = task_ppid_locked(t);
+	}
+	kernel->pf_ops->publish(t->pt, &id);
+}
+
+void task_republish(struct task *t)
+{
+	atomic_store(&t->republish, true);
+	AUTO_LOCK(&t->pt_lock);
+	if (t->pt)
+		kernel->pf_ops->interrupt(t->pt);
+}
+
+/* ---- places --------------------------------------------------------------------------------- */
+
+int task_walk_begin(struct task *t, int dirfd, struct walk_ctx *out)
+{
+	struct file *f;
+	int err;
+
+	memset(out, 0, sizeof(*out));
+	if (dirfd == AT_FDCWD) {
+		fs_context_cwd(t->fs, &out->cwd);
+	} else {
+		err = fdtable_get_path(t->files, dirfd, &f);
+		if (err < 0)
+			return err;
+		out->cwd = f->path;
+		path_get(&out->cwd);
+		file_put(f);
+	}
+	fs_context_root(t->fs, &out->root);
+	out->cred = t->cred;
+	return 0;
+}
+
+void task_walk_end(struct walk_ctx *ctx)
+{
+	path_put(&ctx->root);
+	path_put(&ctx->cwd);
+}
+
+/* ---- the loop ------------------------------------------------------------------------------- */
+
+static void fault_deliver(struct task *t, const struct pf_event *ev)
+{
+	struct guest_siginfo info = {.si_signo = ev->signo, .si_code = ev->code};
+
+	t->fault_addr = ev->addr;
+	t->fault_trapno = ev->trapno;
+	t->fault_error = ev->error;
+	if (ev->signo == SIGSEGV || ev->signo == SIGBUS) {
+		int signo = ev->signo, code = ev->code;
+
+		if (mm_handle_fault(t, ev, &signo, &code) == 0)
+			return;
+		info.si_signo = signo;
+		info.si_code = code;
+	}
+	info.fault.addr = ev->addr;
+	signal_force(t, &info);
+}
+
+static void stub_died(struct task *t)
+{
+	AUTO_LOCK(&kernel->tasks_lock);
+
+	task_group_exit_locked(t->tg, SIGKILL);
+	atomic_store(&t->killed, true);
+	atomic_store(&t->work, true);
+}
+
+/* The result of a system call, or INT64_MIN. */
+static int64_t event_handle(struct task *t, const struct pf_event *ev)
+{
+	int64_t result;
+
+	switch (ev->kind) {
+	case PF_SYSCALL:
+		t->sys_nr = ev->nr;
+		memcpy(t->sys_args, ev->args, sizeof(t->sys_args));
+		t->in_syscall = true;
+		result = syscall_dispatch(t, ev->nr, ev->args);
+		t->in_syscall = false;
+		return result;
+	case PF_FAULT:
+		fault_deliver(t, ev);
+		break;
+	case PF_INTERRUPT:
+		break;
+	case PF_DEAD:
+		stub_died(t);
+		break;
+	}
+	return INT64_MIN;
+}
+
+/* A jump to an address that no program can have faults on the CPU before anything is run; the stub
+ * could not even be entered with it. */
+static bool rip_check(struct task *t)
+{
+	const struct pf_regs *regs = kernel->pf_ops->regs(t->pt);
+	struct guest_siginfo info;
+
+	for (;;) {
+		if (!sigframe_bad_rip(regs->rip))
+			return true;
+		siginfo_kernel(&info, SIGSEGV);
+		t->fault_addr = 0;
+		t->fault_trapno = 13;
+		t->fault_error = 0;
+		signal_force(t, &info);
+		if (!signal_return_to_user(t, INT64_MIN))
+			return false;
+		regs = kernel->pf_ops->regs(t->pt);
+	}
+}
+
+static void task_loop(struct task *t)
+{
+	const struct pf_ops *ops = kernel->pf_ops;
+	int64_t result = INT64_MIN;
+	struct pf_event ev;
+
+	while (signal_return_to_user(t, result) && rip_check(t)) {
+		if (atomic_load_explicit(&t->republish, memory_order_relaxed))
+			task_publish(t);
+		ops->run(t->pt, &ev);
+		result = event_handle(t, &ev);
+	}
+}
+
+static void *task_main(void *arg)
+{
+	struct task *t = arg;
+	clockid_t clock;
+
+	current_task = t;
+	if (pthread_getcpuclockid(pthread_self(), &clock) == 0)
+		t->s_clock = clock;
+	task_publish(t);
+	if (!gptr_null(t->set_child_tid))
+		put_guest_u32(t, t->set_child_tid, (uint32_t)t->tid);
+	task_loop(t);
+	task_exit(t);
+	current_task = NULL;
+	task_put(t);
+	kernel_task_gone();
+	return NULL;
+}
+
+int task_start_thread(struct task *t)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	int err;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, S_STACK_SIZE);
+	task_get(t);
+	err = pthread_create(&thread, &attr, task_main, t);
+	pthread_attr_destroy(&attr);
+	if (err) {
+		task_put(t);
+		return -EAGAIN;
+	}
+	return 0;
+}
