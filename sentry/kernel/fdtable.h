@@ -24,6 +24,7 @@ int fdtable_install(struct fdtable *t, struct file *f, int min, bool cloexec, ui
 int fdtable_install_at(struct fdtable *t, struct file *f, int fd, bool cloexec, uint64_t limit);
 int fdtable_close(struct fdtable *t, int fd);
 int fdtable_close_range(struct fdtable *t, unsigned first, unsigned last, bool cloexec_only);
+bool fdtable_is_shared(struct fdtable *t); /* with another task */
 void fdtable_close_on_exec(struct fdtable *t);
 int fdtable_get_cloexec(struct fdtable *t, int fd);
 int fdtable_set_cloexec(struct fdtable *t, int fd, bool on);

@@ -10,8 +10,9 @@ struct path;
 struct pf_thread;
 struct task;
 
+/* All is owned by the args; who replaces a member releases the old one (file_put, free). */
 struct exec_args {
-	struct file *file;	/* opened with exec permission checked; borrowed */
+	struct file *file;	/* opened with exec permission checked: task_open_exec() */
 	char *filename;		/* AT_EXECFN, script argument */
 	char **argv, **envp;	/* NULL-terminated, sentry memory; malloc'ed strings */
 	size_t argc, envc;
