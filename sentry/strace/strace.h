@@ -1,7 +1,8 @@
 /* Tracing of guest system calls in the manner of strace(1), from inside the sentry: the lines go to
  * a descriptor of the host, one write a line.
  *
- * The functions are called on the sentry thread of the task they are about, which holds no lock;
+ * The functions are called on the sentry thread of the task they are about, which holds no lock of
+ * address spaces or below;
  * they read guest memory and never fail: what can't be read is printed as an address. */
 #pragma once
 
@@ -24,10 +25,11 @@ static inline bool strace_enabled(void)
 	return atomic_load_explicit(&strace_on, memory_order_relaxed);
 }
 
-/* Around one system call. A call that doesn't return (exit, a successful execve of another thread
- * group's member) has no exit line; strace_exit() prints enter and exit as one line when the call
- * didn't sleep and nobody else printed in between. */
+/* Around one system call, printed as one line at its exit; in two, with <unfinished ...>, when
+ * strace_sleep() was called in between. exit and exit_group print at their entry. */
 void strace_enter(struct task *t, uint64_t nr, const uint64_t args[6]);
+/* The task goes to sleep in the call: what is known of it is printed. May be called again. */
+void strace_sleep(struct task *t);
 void strace_exit(struct task *t, uint64_t nr, const uint64_t args[6], int64_t result);
 /* A signal is about to be delivered: --- SIGSEGV {si_signo=SIGSEGV, ...} --- */
 void strace_signal(struct task *t, const struct guest_siginfo *info);
