@@ -21,6 +21,7 @@
 #include "sentry/kernel/uts.h"
 #include "sentry/mm/mm.h"
 #include "sentry/mm/usercopy.h"
+#include "sentry/strace/strace.h"
 
 /* ---- telling the parent --------------------------------------------------------------------- */
 
@@ -330,6 +331,8 @@ void task_exit(struct task *t)
 		thread_group_timers_exit(t);
 	address_space_leave(t);
 	resources_put(t);
+	if (strace_enabled())
+		strace_exited(t, t->exit_code);
 	exit_notify(t);
 }
 

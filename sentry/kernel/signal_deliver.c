@@ -7,6 +7,7 @@
 #include "sentry/kernel/restart.h"
 #include "sentry/kernel/session.h"
 #include "sentry/kernel/task_impl.h"
+#include "sentry/strace/strace.h"
 
 #define HANDLER_DFL 0
 #define HANDLER_IGN 1
@@ -94,6 +95,8 @@ static int signal_get(struct task *t, struct sigaction_guest *act, struct guest_
 		a = &t->sighand->action[signo - 1];
 		if (a->handler == HANDLER_IGN)
 			continue;
+		if (strace_enabled())
+			strace_signal(t, info);
 		if (a->handler != HANDLER_DFL) {
 			*act = *a;
 			if (a->flags & SA_RESETHAND)

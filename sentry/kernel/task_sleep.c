@@ -21,6 +21,7 @@
 
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/task.h"
+#include "sentry/strace/strace.h"
 
 uint64_t now_mono_ns(void)
 {
@@ -60,6 +61,8 @@ static int block(struct task *t, uint32_t seq, uint64_t deadline_ns, _Atomic boo
 		return 0;
 	if (atomic_load(interrupt))
 		return -EINTR;
+	if (strace_enabled())
+		strace_sleep(t);
 	atomic_store(&t->sleeping, true);
 	atomic_store_explicit(&t->state, TASK_SLEEPING, memory_order_relaxed);
 	t->counts.nvcsw++;
