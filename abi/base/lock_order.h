@@ -21,7 +21,9 @@ enum lock_rank {
 	LOCK_MOUNT,		 /* mount trees */
 	LOCK_FILE_POS,		 /* file->pos_lock */
 	LOCK_INODE_DATA,	 /* inode->data_lock: contents and size */
+	LOCK_GTIMER,		 /* one timer of a guest */
 	LOCK_TASKS,		 /* kernel.tasks_lock: task tree, pgrps, sessions, signals */
+	LOCK_POSIX_TIMERS,	 /* a process's timer ids */
 	LOCK_FDTABLE,
 	LOCK_FS_CONTEXT,	 /* root, cwd, umask */
 	LOCK_TTY,

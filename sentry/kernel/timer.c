@@ -117,20 +117,29 @@ void ktimer_arm(struct ktimer *t, uint64_t deadline_ns)
 		cond_signal(&heap.wake);
 }
 
+static void disarm_locked(struct ktimer *t)
+{
+	if (t->armed)
+		rb_erase(&heap.tree, &t->node);
+	t->armed = false;
+}
+
+void ktimer_disarm(struct ktimer *t)
+{
+	AUTO_LOCK(&heap.mu);
+	disarm_locked(t);
+}
+
 void ktimer_cancel(struct ktimer *t)
 {
 	pthread_once(&heap_once, heap_init);
 	AUTO_LOCK(&heap.mu);
-	if (t->armed)
-		rb_erase(&heap.tree, &t->node);
-	t->armed = false;
+	disarm_locked(t);
 	if (heap.started && pthread_equal(heap.thread, pthread_self()))
 		return;
 	while (heap.running == t) {
 		cond_wait(&heap.finished, &heap.mu, UINT64_MAX);
 		/* fn may have armed it again before it returned. */
-		if (t->armed)
-			rb_erase(&heap.tree, &t->node);
-		t->armed = false;
+		disarm_locked(t);
 	}
 }

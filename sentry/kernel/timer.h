@@ -20,6 +20,8 @@ struct ktimer {
 void ktimer_init(struct ktimer *t, void (*fn)(struct ktimer *t));
 /* (Re)arms; a deadline in the past fires soon. */
 void ktimer_arm(struct ktimer *t, uint64_t deadline_ns);
+/* Disarms without waiting: fn may still be running. Any lock before LOCK_TIMER. */
+void ktimer_disarm(struct ktimer *t);
 /* Disarms; on return fn is not running and will not (unless called from fn itself). */
 void ktimer_cancel(struct ktimer *t);
 /* Starts the thread now; else the first ktimer_arm() does. 0 or -errno. */
