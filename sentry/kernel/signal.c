@@ -27,6 +27,7 @@
 
 #include "sentry/kernel/session.h"
 #include "sentry/kernel/task_impl.h"
+#include "sentry/kernel/timer.h"
 
 #define SIGSET_STOP (SIGBIT(SIGSTOP) | SIGBIT(SIGTSTP) | SIGBIT(SIGTTIN) | SIGBIT(SIGTTOU))
 #define SIGSET_IGNORED (SIGBIT(SIGCONT) | SIGBIT(SIGCHLD) | SIGBIT(SIGWINCH) | SIGBIT(SIGURG))
@@ -159,7 +160,11 @@ int signal_dequeue_locked(struct task *t, sigset64 set, struct guest_siginfo *ou
 {
 	int signo = pending_take(&t->pending, set, out);
 
-	return signo ? signo : pending_take(&t->tg->pending, set, out);
+	if (!signo)
+		signo = pending_take(&t->tg->pending, set, out);
+	if (signo && out->si_code == SI_TIMER)
+		posix_timer_dequeued(t->tg, out);
+	return signo;
 }
 
 int signal_dequeue(struct task *t, sigset64 set, struct guest_siginfo *out)

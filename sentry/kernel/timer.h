@@ -27,7 +27,14 @@ void ktimer_cancel(struct ktimer *t);
 /* Starts the thread now; else the first ktimer_arm() does. 0 or -errno. */
 int ktimer_start_thread(void);
 
+struct guest_siginfo;
+struct task;
+struct thread_group;
+
 /* The last task of a process exits: frees tg->itimers and tg->posix_timers. No lock held. */
 void thread_group_timers_exit(struct task *t);
 /* exec: POSIX timers are deleted, interval timers go on (execve(2)). */
 void thread_group_timers_exec(struct task *t);
+/* A signal with si_code SI_TIMER is being taken off a queue of tg: fills in how often the timer has
+ * expired since. tasks_lock may be held. */
+void posix_timer_dequeued(struct thread_group *tg, struct guest_siginfo *info);

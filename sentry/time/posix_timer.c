@@ -21,7 +21,6 @@
 #include "sentry/syscalls/syscalls.h"
 #include "sentry/time/clock.h"
 #include "sentry/time/gtimer.h"
-#include "sentry/time/process_timers.h"
 #include "sentry/time/time_impl.h"
 
 #define POSIX_TIMERS_MAX 16384 /* a process; RLIMIT_SIGPENDING bounds it too */
@@ -181,7 +180,7 @@ static struct posix_timer *table_remove(struct posix_timers *pt, struct posix_ti
 	return which;
 }
 
-void posix_timers_free(struct posix_timers *pt)
+static void posix_timers_free(struct posix_timers *pt)
 {
 	struct posix_timer *p;
 
@@ -209,15 +208,15 @@ void posix_timer_dequeued(struct thread_group *tg, struct guest_siginfo *info)
 	atomic_store(&p->overrun, info->timer.overrun);
 }
 
-void process_timers_exec(struct thread_group *tg)
+void thread_group_timers_exec(struct task *t)
 {
-	posix_timers_free(__atomic_exchange_n(&tg->posix_timers, NULL, __ATOMIC_ACQ_REL));
+	posix_timers_free(__atomic_exchange_n(&t->tg->posix_timers, NULL, __ATOMIC_ACQ_REL));
 }
 
-void process_timers_exit(struct thread_group *tg)
+void thread_group_timers_exit(struct task *t)
 {
-	process_timers_exec(tg);
-	itimers_free(__atomic_exchange_n(&tg->itimers, NULL, __ATOMIC_ACQ_REL));
+	thread_group_timers_exec(t);
+	itimers_free(__atomic_exchange_n(&t->tg->itimers, NULL, __ATOMIC_ACQ_REL));
 }
 
 /* ---- system calls --------------------------------------------------------------------------- */
