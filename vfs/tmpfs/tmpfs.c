@@ -185,7 +185,6 @@ static int instance_new(const struct fs_type *type, bool ram, const char *source
 	}
 	fs->priv = t;
 	fs->shown_type = type->name;
-	fs->caches = true;
 	t->fs = fs;
 	t->ram = ram;
 	t->root_mode = ram ? 0755 : 01777;

@@ -1,0 +1,21 @@
+/* The overlay: one writable tree over read-only ones, shown as a single file system. */
+#pragma once
+
+#include <stddef.h>
+
+struct cred;
+struct dirent;
+struct fs;
+
+#define OVERLAY_LOWERS_MAX 128
+
+/* upper: a directory of a file system that has O_TMPFILE and hard links (tmpfs), or NULL for a
+ * read-only overlay; nobody else may change the tree below it while the overlay lives. lowers:
+ * directories, topmost first; they must not change unless their file system revalidates. References
+ * are taken, also on their fs. Set fs->lower of each of them before their first inode is made, so
+ * that debug builds know the locks' order; here it is set as well, for the inodes still to come.
+ * -EINVAL, -ELOOP (too deep), -ENOMEM. */
+int overlay_new(struct dirent *upper, struct dirent *const lowers[], size_t n,
+		const struct cred *cred, struct fs **out);
+/* Registers the type, so that it is listed in /proc/filesystems. mount(2) of it: -EINVAL. */
+int overlay_register(void);
