@@ -91,6 +91,7 @@ int serve_lookup(struct request *req, const struct p9_tlookup *t, struct p9_rloo
 	r->ecode = 0;
 	r->donated = P9_DONATED_NONE;
 	r->attrs.n = 0;
+	r->target = p9_str(NULL, 0);
 	if (!cur)
 		return -EBADF;
 	if (t->names.n == 0 && !bind) { /* attributes of the fid itself */
@@ -122,6 +123,13 @@ int serve_lookup(struct request *req, const struct p9_tlookup *t, struct p9_rloo
 			break;
 	}
 	r->ecode = (uint32_t)-err;
+	if (!err && bind && cur->type == S_IFLNK && r->attrs.n > 0) {
+		/* Somewhere in tx that encoding the attributes does not reach before it copies this. */
+		char *text = (char *)req->tx + P9_SMALL_MAX;
+		ssize_t n = readlinkat(cur->fd, "", text, 4095);
+
+		r->target = p9_str(text, n > 0 ? (size_t)n : 0);
+	}
 	if (!err && bind && r->attrs.n == t->names.n && (t->flags & P9_LOOKUP_OPEN) &&
 	    cur->type == S_IFREG && host_reopen(c, cur, O_RDONLY, &req->donate) == 0)
 		r->donated = P9_DONATED_READ;

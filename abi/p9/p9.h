@@ -22,7 +22,7 @@
 #define P9_DATA_OFFSET 11   /* of the data in Rread, Rreaddir, Rlist */
 #define P9_MSIZE_MIN 8192   /* below it, a reply with names and attributes may not fit */
 #define P9_MSIZE_MAX (128 * 1024)
-#define P9_SMALL_MAX 5120   /* every message without data fits, Tsymlink and Tmake with long targets too */
+#define P9_SMALL_MAX 7168   /* every message without data fits, Tsymlink and Tmake with long targets too */
 #define P9_XATTR_MAX 65536
 
 /* qid.type */

@@ -1,0 +1,60 @@
+/* A 9P connection: requests from many threads, no thread of its own. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "abi/base/list.h"
+#include "abi/base/lock.h"
+#include "abi/p9/p9.h"
+
+#define P9_CALLS_MAX 256  /* concurrent requests; more wait */
+#define P9_ASYNC_MAX 32   /* of them, requests whose reply nobody waits for */
+#define P9_CLUNKS_MAX 32  /* fids gathered for one Tclunkmany */
+
+struct p9_client;
+
+/* One request and its reply. The tag is the call's for good. */
+struct p9_call {
+	struct p9_msg t; /* the caller fills in type and fields */
+	struct p9_msg r; /* the reply; its strings lie in rx, until p9_call_put */
+	int fd;		 /* a descriptor that came with the reply, or -1; steal it */
+
+	/* client.c's */
+	struct p9_client *client;
+	struct list node; /* free, or waiting for a reply */
+	struct cond cond;
+	enum { CALL_FREE, CALL_BUSY, CALL_SENT, CALL_DONE } state; /* client->mu */
+	bool async;
+	uint8_t *rx;	  /* rx_small, or malloc'ed */
+	size_t rx_len;
+	uint8_t rx_small[2560];
+	uint8_t tx[P9_SMALL_MAX];
+};
+
+/* Negotiates the version. Owns sock from now on, also on failure. */
+int p9_client_new(int sock, struct p9_client **out);
+void p9_client_free(struct p9_client *c);
+bool p9_client_extended(const struct p9_client *c);
+bool p9_client_dead(struct p9_client *c);
+uint32_t p9_client_msize(const struct p9_client *c);
+
+/* NULL: no memory. Waits when too many are out. */
+struct p9_call *p9_call_get(struct p9_client *c);
+void p9_call_put(struct p9_call *call);
+static inline void auto_p9_call(struct p9_call **call)
+{
+	if (*call)
+		p9_call_put(*call);
+}
+/* Sends call->t and waits for the reply, which is in call->r: 0, the peer's -errno, or -EIO: the peer is gone or
+ * broke the protocol. */
+int p9_rpc(struct p9_call *call);
+
+/* A fid number that is in use nowhere; n of them in a row when n > 1 (0: can't, ask for one). */
+uint32_t p9_fid_alloc(struct p9_client *c, unsigned n);
+/* The number was never bound, or the peer has unbound it. */
+void p9_fid_free(struct p9_client *c, uint32_t fid);
+/* Unbinds a fid, some time soon, without waiting. now: with the next breath (a deleted file's space is waiting). */
+void p9_clunk(struct p9_client *c, uint32_t fid, bool now);

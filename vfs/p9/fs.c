@@ -1,0 +1,124 @@
+/* Instances of the 9P file system.
+ *
+ * What one path walk costs: a name that is cached costs nothing (exclusive) or one Tlookup without a fid (revalidated); a
+ * name that is not costs one Tlookup, which also brings the attributes and a symlink's text. Opening a file the first time
+ * costs one Topenfd, which brings a descriptor; after that reads, writes, mappings and sizes are the
+ * host kernel's, and no message is sent for them. */
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vfs/dirent.h"
+#include "vfs/p9/p9_impl.h"
+
+const struct inode_ops p9_inode_ops = {
+	.lookup = p9_lookup,
+	.mknod = p9_mknod,
+	.mkdir = p9_mkdir,
+	.symlink = p9_symlink,
+	.link = p9_link,
+	.unlink = p9_unlink,
+	.rmdir = p9_rmdir,
+	.rename = p9_rename,
+	.tmpfile = p9_tmpfile,
+	.readlink = p9_readlink,
+	.getattr = p9_getattr,
+	.setattr = p9_setattr,
+	.open = p9_open,
+	.getxattr = p9_getxattr,
+	.setxattr = p9_setxattr,
+	.listxattr = p9_listxattr,
+	.removexattr = p9_removexattr,
+	.statfs = p9_statfs,
+	.revalidate = p9_revalidate,
+	.release = p9_inode_release,
+};
+
+static void p9fs_release(struct fs *fs)
+{
+	struct p9_fs *p = fs->priv;
+
+	p9_client_free(p->client);
+	htable_destroy(&p->inodes);
+	mutex_destroy(&p->mu);
+	free(p);
+}
+
+static const struct fs_ops p9fs_ops = {
+	.release = p9fs_release,
+};
+
+/* Not registered: a guest can't mount one. */
+static const struct fs_type p9fs_type = {
+	.name = "9p",
+	.nodev = true,
+};
+
+static int attach(struct p9_client *c, const char *aname, uint32_t fid)
+{
+	__attribute__((cleanup(auto_p9_call))) struct p9_call *call = p9_call_get(c);
+
+	if (!call)
+		return -ENOMEM;
+	call->t.type = P9_tattach;
+	call->t.tattach = (struct p9_tattach){
+		.fid = fid,
+		.afid = P9_NOFID,
+		.uname = p9_str("root", 4),
+		.aname = p9_str(aname, strlen(aname)),
+		.n_uname = 0,
+	};
+	return p9_rpc(call);
+}
+
+static int root_new(struct p9_fs *p, const char *aname)
+{
+	uint32_t fid = p9_fid_alloc(p->client, 1);
+	struct inode *root = NULL;
+	struct p9_attr a;
+	int err = attach(p->client, aname ? aname : "/", fid);
+
+	if (!err)
+		err = p9_do_getattr(p->client, fid, &a);
+	if (!err)
+		err = p9_inode_from(p, fid, &a, NULL, &root);
+	return err ? err : dirent_new_root(p->fs, root, &p->fs->root);
+}
+
+int p9fs_new(int sock, const struct p9fs_options *opts, struct fs **out)
+{
+	struct p9_client *client = NULL;
+	struct p9_fs *p;
+	struct fs *fs;
+	int err = p9_client_new(sock, &client);
+
+	if (err)
+		return err;
+	p = calloc(1, sizeof(*p));
+	fs = p ? fs_new(&p9fs_type, &p9fs_ops, opts->source ? opts->source : "none",
+			opts->magic ? opts->magic : EXT4_SUPER_MAGIC)
+	       : NULL;
+	if (!fs) {
+		free(p);
+		p9_client_free(client);
+		return -ENOMEM;
+	}
+	p->fs = fs;
+	p->client = client;
+	p->exclusive = opts->cache == P9FS_EXCLUSIVE;
+	mutex_init(&p->mu, LOCK_P9);
+	fs->priv = p;
+	fs->shown_type = opts->shown_type ? opts->shown_type : "ext4";
+	fs->caches = true;
+	fs->readonly = opts->readonly;
+	fs->lower = opts->lower;
+	err = root_new(p, opts->aname);
+	if (err) {
+		fs_put(fs);
+		return err;
+	}
+	*out = fs;
+	return 0;
+}

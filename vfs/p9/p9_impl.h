@@ -1,0 +1,129 @@
+/* What the 9P file system's files share. */
+#pragma once
+
+#include "abi/base/htable.h"
+#include "abi/base/lock.h"
+#include "vfs/file.h"
+#include "vfs/fs.h"
+#include "vfs/inode.h"
+#include "vfs/p9/client.h"
+#include "vfs/p9/p9fs.h"
+
+struct p9_fs {
+	struct fs *fs;
+	struct p9_client *client;
+	bool exclusive;
+	struct mutex mu;      /* LOCK_P9 */
+	struct htable inodes; /* by qid path, all but directories; hold no reference */
+};
+
+/* A file of the server. Hard links share one; a directory has one for each dirent, so that a server
+ * which invents a loop can't make the VFS lock one inode twice.
+ *
+ * The descriptors: ro_fd is kept as long as the inode, so that the next open needs no RPC; rw_fd and wo_fd only while the
+ * file is open for writing (the host refuses to run a file that someone may write to), or right after creation.
+ * A file that is mapped by a guest gets the one that has the rights it was opened with, no other. */
+struct p9_inode {
+	struct inode i;
+	struct hnode node;   /* p9_fs->inodes */
+	bool hashed;
+	uint32_t fid;	     /* immutable */
+	uint64_t qid_path;   /* immutable */
+	/* under i.attr_lock */
+	struct vfs_attr attr;
+	bool attr_valid;     /* attr is what the server said */
+	bool attr_written;   /* since then, contents changed through our descriptors */
+	uint64_t attr_ns;    /* when: CLOCK_MONOTONIC, for P9FS_REVALIDATE */
+	int ro_fd, rw_fd, wo_fd; /* -1: none */
+	unsigned writers;    /* open files that use rw_fd or wo_fd */
+	/* LOCK_INODE_DATA: appends and truncation */
+	struct mutex data_lock;
+};
+
+static inline struct p9_inode *p9_inode(struct inode *i)
+{
+	return container_of(i, struct p9_inode, i);
+}
+
+static inline struct p9_fs *p9_fs(const struct inode *i)
+{
+	return i->fs->priv;
+}
+
+static inline struct p9_client *p9_conn(const struct inode *i)
+{
+	return p9_fs(i)->client;
+}
+
+extern const struct inode_ops p9_inode_ops;
+extern const struct file_ops p9_file_ops, p9_dir_ops;
+
+/* inode.c */
+/* The inode of what fid names, with a reference: one that exists already (fid is clunked then) or a new one. Consumes fid,
+ * and *fd (a read-only descriptor or -1), also on failure. */
+int p9_inode_from(struct p9_fs *fs, uint32_t fid, const struct p9_attr *attr, int *fd,
+		  struct inode **out);
+void p9_inode_release(struct inode *i);
+void p9_attr_forget(struct inode *i);	/* the server must be asked again */
+void p9_attr_written(struct inode *i);	/* through our own descriptors */
+int p9_getattr(struct inode *i, struct vfs_attr *out);
+int p9_setattr(struct inode *i, const struct vfs_setattr *sa);
+int p9_revalidate(struct inode *dir, const char *name, size_t len, struct inode *child);
+int p9_statfs(struct inode *i, struct vfs_statfs *out);
+
+/* dir.c */
+int p9_lookup(struct inode *dir, const char *name, size_t len, struct inode **out);
+int p9_mknod(struct inode *dir, const char *name, size_t len, uint32_t mode, uint64_t rdev,
+	     const struct cred *cred, struct inode **out);
+int p9_mkdir(struct inode *dir, const char *name, size_t len, uint32_t mode,
+	     const struct cred *cred, struct inode **out);
+int p9_symlink(struct inode *dir, const char *name, size_t len, const char *target,
+	       const struct cred *cred, struct inode **out);
+int p9_tmpfile(struct inode *dir, uint32_t mode, const struct cred *cred, struct inode **out);
+int p9_link(struct inode *dir, const char *name, size_t len, struct inode *target);
+int p9_unlink(struct inode *dir, const char *name, size_t len, struct inode *child);
+int p9_rmdir(struct inode *dir, const char *name, size_t len, struct inode *child);
+int p9_rename(struct inode *olddir, const char *oldname, size_t oldlen, struct inode *child,
+	      struct inode *newdir, const char *newname, size_t newlen, struct inode *target,
+	      unsigned flags);
+int p9_readlink(struct inode *i, char **target);
+
+/* file.c */
+int p9_open(struct inode *i, struct file *f);
+
+/* xattr.c */
+ssize_t p9_getxattr(struct inode *i, const char *name, void *value, size_t size);
+int p9_setxattr(struct inode *i, const char *name, const void *value, size_t size, int flags);
+ssize_t p9_listxattr(struct inode *i, char *list, size_t size);
+int p9_removexattr(struct inode *i, const char *name);
+
+/* calls.c: requests, spoken in the extension or in plain 9P2000.L. Names are counted. */
+struct p9_looked_up {
+	struct p9_attr attr;
+	char *target;	/* a symlink's text, malloc'ed, or NULL */
+	int fd;		/* a read-only descriptor, or -1 */
+};
+int p9_do_lookup(struct p9_client *c, uint32_t dfid, const char *name, size_t len, uint32_t newfid,
+		 struct p9_looked_up *out);
+/* Attributes of a name, without binding a fid. */
+int p9_do_stat(struct p9_client *c, uint32_t dfid, const char *name, size_t len, struct p9_attr *out);
+int p9_do_getattr(struct p9_client *c, uint32_t fid, struct p9_attr *out);
+int p9_do_setattr(struct p9_client *c, const struct p9_tsetattr *t);
+/* flags: O_RDONLY, O_WRONLY, O_RDWR. A checked descriptor of a regular file; -EOPNOTSUPP: the server donates none. */
+int p9_do_openfd(struct p9_client *c, uint32_t fid, uint32_t flags, int *fd);
+/* t: all but tag. *fd: a read-write descriptor or -1. */
+int p9_do_make(struct p9_client *c, const struct p9_tmake *t, struct p9_attr *out, int *fd);
+int p9_do_rename(struct p9_client *c, uint32_t olddfid, struct p9_str oldname, uint32_t newdfid,
+		 struct p9_str newname, uint32_t flags);
+int p9_do_unlink(struct p9_client *c, uint32_t dfid, struct p9_str name, uint32_t flags);
+int p9_do_link(struct p9_client *c, uint32_t dfid, struct p9_str name, uint32_t fid);
+int p9_do_readlink(struct p9_client *c, uint32_t fid, char **target);
+int p9_do_statfs(struct p9_client *c, uint32_t fid, struct p9_rstatfs *out);
+int p9_do_fsync(struct p9_client *c, uint32_t fid, bool datasync);
+/* For servers that donate nothing: a clone of fid, opened. */
+int p9_do_open_plain(struct p9_client *c, uint32_t fid, uint32_t flags, uint32_t *open_fid);
+ssize_t p9_do_read(struct p9_client *c, uint32_t fid, void *buf, size_t n, uint64_t off);
+ssize_t p9_do_write(struct p9_client *c, uint32_t fid, const void *buf, size_t n, uint64_t off);
+/* Directory entries (p9_get_dirent), malloc'ed. fid: opened unless the extension was agreed. */
+int p9_do_list(struct p9_client *c, uint32_t fid, uint64_t off, uint32_t count, uint8_t **out,
+	       size_t *len);
