@@ -23,3 +23,7 @@ $(BUILD)/stub.elf: $(STUB_OBJ) platform/stub/stub.lds
 $(OBJ)/platform/stub_blob.o: platform/stub_blob.S $(BUILD)/stub.elf
 	@mkdir -p $(@D)
 	$(CC) -DSTUB_ELF='"$(BUILD)/stub.elf.stripped"' -c $< -o $@
+
+$(BUILD)/bench/platform_bench: bench/platform_bench.c $(BUILD)/libplatform.a $(BUILD)/libabi.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ -pthread

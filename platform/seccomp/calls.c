@@ -110,8 +110,7 @@ int commands_run(struct pf_thread *t, struct slot_cmd *cmd, unsigned n)
 	before = calls_send(t);
 	memcpy(&t->slot->cmd[before], cmd, n * sizeof(*cmd));
 	t->slot->ncmd = before + n;
-	handover_give(t, SLOT_CMD);
-	r = handover_wait(t, WAIT_COMMANDS);
+	r = handover_wait(t, WAIT_COMMANDS, handover_give(t, SLOT_CMD));
 	if (r) {
 		calls_abort(t);
 		return r;

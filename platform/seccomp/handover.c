@@ -14,8 +14,7 @@
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#define SPIN_MAX 4000
+#include <x86intrin.h>
 
 static void futex_wake(uint32_t *word, int n)
 {
@@ -29,16 +28,16 @@ static void futex_wait(uint32_t *word, uint32_t value, uint64_t ns)
 	syscall(SYS_futex, word, FUTEX_WAIT, value, &ts, NULL, 0);
 }
 
-void handover_give(struct pf_thread *t, uint32_t state)
+uint64_t handover_give(struct pf_thread *t, uint32_t state)
 {
 	struct slot *s = t->slot;
+	uint64_t spin = regime_give(t);
 
 	s->seq = ++t->seq;
-	s->spin = t->space->p->cfg.spin_allowed ? SPIN_MAX : 0;
-	s->yields = 50;
 	__atomic_exchange_n(&s->state, state, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&s->stub_sleeps, __ATOMIC_SEQ_CST))
 		futex_wake(&s->state, 1);
+	return spin;
 }
 
 /* Kills the stub if it has had its time. */
@@ -54,37 +53,57 @@ static void deadline_check(struct pf_thread *t, enum wait_for what, uint64_t sta
 		seccomp_space_kill(t->space);
 }
 
-int handover_wait(struct pf_thread *t, enum wait_for what)
+/* Looks at the slot for `cycles`; true once the thread has stopped. */
+static bool spin_for(struct pf_thread *t, uint64_t cycles)
+{
+	uint64_t start = __rdtsc();
+
+	do {
+		for (unsigned i = 0; i < 8; i++) {
+			if (__atomic_load_n(&t->slot->state, __ATOMIC_ACQUIRE) == SLOT_STOPPED)
+				return true;
+			__builtin_ia32_pause();
+		}
+	} while (__rdtsc() - start < cycles);
+	return false;
+}
+
+/* One bounded sleep until the state word is not `state`. */
+static void sleep_on(struct pf_thread *t, uint32_t state)
+{
+	struct slot *s = t->slot;
+
+	__atomic_store_n(&s->sentry_sleeps, 1, __ATOMIC_SEQ_CST);
+	if (!atomic_load(&t->space->dead))
+		futex_wait(&s->state, state, WAIT_SLICE_NS);
+	__atomic_store_n(&s->sentry_sleeps, 0, __ATOMIC_RELAXED);
+}
+
+int handover_wait(struct pf_thread *t, enum wait_for what, uint64_t spin)
 {
 	struct slot *s = t->slot;
 	struct pf_space *space = t->space;
-	uint32_t spins = space->p->cfg.spin_allowed ? SPIN_MAX : 0, state;
+	bool hit = spin && spin_for(t, spin);
 	uint64_t started = 0;
 
 	for (;;) {
-		state = __atomic_load_n(&s->state, __ATOMIC_ACQUIRE);
+		uint32_t state = __atomic_load_n(&s->state, __ATOMIC_ACQUIRE);
+
 		if (atomic_load_explicit(&space->dead, memory_order_relaxed))
 			return -ESRCH;
 		if (state == SLOT_STOPPED)
 			break;
-		if (spins) {
-			spins--;
-			__builtin_ia32_pause();
-			continue;
-		}
 		if (started)
 			deadline_check(t, what, started);
 		else
 			started = now_ns();
-		__atomic_store_n(&s->sentry_sleeps, 1, __ATOMIC_SEQ_CST);
-		if (!atomic_load(&space->dead))
-			futex_wait(&s->state, state, WAIT_SLICE_NS);
-		__atomic_store_n(&s->sentry_sleeps, 0, __ATOMIC_RELAXED);
+		sleep_on(t, state);
 	}
 	if (__atomic_load_n(&s->done, __ATOMIC_ACQUIRE) != t->seq) {
 		seccomp_space_kill(space);
 		return -ESRCH;
 	}
+	regime_reported(t, hit);
 	return 0;
 }
 
@@ -144,6 +163,7 @@ static bool event_decode(struct pf_thread *t, struct pf_event *ev)
 
 void seccomp_run(struct pf_thread *t, struct pf_event *ev)
 {
+	struct platform *p = t->space->p;
 	int r;
 
 	for (;;) {
@@ -154,8 +174,9 @@ void seccomp_run(struct pf_thread *t, struct pf_event *ev)
 		}
 		frame_store(t);
 		t->slot->ncmd = calls_send(t);
-		handover_give(t, SLOT_RESUME);
-		r = handover_wait(t, WAIT_EVENT);
+		atomic_fetch_add_explicit(&p->nrunning, 1, memory_order_relaxed);
+		r = handover_wait(t, WAIT_EVENT, handover_give(t, SLOT_RESUME));
+		atomic_fetch_sub_explicit(&p->nrunning, 1, memory_order_relaxed);
 		atomic_store(&t->running, false);
 		if (r) {
 			calls_abort(t);

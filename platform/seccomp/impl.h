@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -29,6 +30,7 @@ struct platform {
 	struct pf_thread *zygote_thread;
 	uint64_t vdso;
 	size_t fp_size;	     /* of the extended signal frame's FP state, with its trailer */
+	uint32_t uc_off, fp_off; /* where a frame begins on an empty alternate stack */
 	uint64_t fp_features; /* xfeatures of it; 0: plain fxsave */
 	uint32_t mxcsr_mask;
 	bool fsgsbase;
@@ -36,6 +38,12 @@ struct platform {
 	int listener;	 /* seccomp user notifications of clone; -1: none */
 	int epoll, event;
 	int procfd; /* /proc, or -1 */
+	cpu_set_t cpus;
+	unsigned ncpu;
+	uint32_t tsc_per_us;
+
+	atomic_uint nrunning;  /* threads that the guest executes in */
+	atomic_uint nspinning; /* S threads that spin on another CPU meanwhile */
 
 	pthread_t helper;
 	atomic_bool stopping_soon, stopping;
@@ -88,6 +96,15 @@ struct posted {
 	void *ctx;
 };
 
+/* Of one thread; only S touches it. See regime.c. */
+struct regime {
+	bool spinning;
+	uint32_t quick;
+	int32_t score;
+	uint32_t pause_us;
+	uint64_t last, retry_at; /* TSC */
+};
+
 struct pf_thread {
 	struct pf_space *space;
 	struct list link; /* in space->threads; protected by space->mu */
@@ -98,13 +115,12 @@ struct pf_thread {
 
 	/* only S */
 	struct pf_regs regs;
+	uint64_t in_frame[18]; /* what the frame holds, as far as S knows */
 	uint32_t uc_off; /* of the ucontext in the slot */
 	uint32_t fp_off; /* of the FP state in the slot */
 	uint64_t fs_seen, gs_seen;
 	uint32_t seq;
-	int pinned; /* CPU, or -1 */
-	uint32_t spin;
-	uint64_t stopped_at;
+	struct regime regime;
 
 	atomic_bool running;	     /* the guest executes, or is about to */
 	atomic_bool interrupted;
@@ -190,14 +206,23 @@ void seccomp_fpu_reset(struct pf_thread *t);
 
 /* handover.c */
 enum wait_for { WAIT_EVENT, WAIT_COMMANDS };
-void handover_give(struct pf_thread *t, uint32_t state);
+/* The time that S should then spin, in TSC cycles. */
+uint64_t handover_give(struct pf_thread *t, uint32_t state);
 /* 0: the stub has stopped; -ESRCH: it is dead (or was killed for not answering). */
-int handover_wait(struct pf_thread *t, enum wait_for what);
+int handover_wait(struct pf_thread *t, enum wait_for what, uint64_t spin);
 void handover_wake_dead(struct pf_thread *t);
 void seccomp_run(struct pf_thread *t, struct pf_event *ev);
 void seccomp_interrupt(struct pf_thread *t);
 void seccomp_interrupt_clear(struct pf_thread *t);
 void seccomp_will_block(struct pf_thread *t);
+
+/* regime.c */
+void regime_start(struct platform *p, uint64_t tsc0, uint64_t ns0);
+void regime_init(struct pf_thread *t);
+void regime_end(struct pf_thread *t);
+uint64_t regime_give(struct pf_thread *t);
+void regime_reported(struct pf_thread *t, bool hit);
+void regime_place(struct pf_thread *t);
 
 /* calls.c */
 /* Runs `n` commands after those already queued; results in cmd[].ret. -ESRCH: the stub died. */

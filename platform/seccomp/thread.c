@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,7 +16,7 @@ int thread_alloc(struct pf_space *s, uint32_t index, struct slot *slot, struct p
 	t->space = s;
 	t->slot = slot;
 	t->slot_index = index;
-	t->pinned = -1;
+	regime_init(t);
 	list_init(&t->link);
 	mutex_init(&t->call_mu, LOCK_NONE);
 	slot->flags = slot_flags(s->p);
@@ -112,6 +113,8 @@ void thread_copy(struct pf_thread *dst, struct pf_thread *src)
 {
 	frame_copy(dst, src);
 	dst->regs = src->regs;
+	memcpy(dst->in_frame, src->in_frame, sizeof(dst->in_frame));
+	dst->slot->cpu = src->slot->cpu;
 	dst->fs_seen = src->fs_seen;
 	dst->gs_seen = src->gs_seen;
 }
@@ -136,6 +139,7 @@ void seccomp_thread_destroy(struct pf_thread *t)
 		slot_retire(s, t->slot_index, t->tid);
 	}
 	calls_abort(t);
+	regime_end(t);
 	space_put(s);
 	thread_free(t);
 }

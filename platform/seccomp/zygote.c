@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <x86intrin.h>
 
 #include "abi/base/cleanup.h"
 #include "abi/base/log.h"
@@ -169,7 +170,7 @@ static int zygote_enlist(struct platform *p, struct pf_space *s, struct pf_threa
 		return r;
 	t->tid = pid;
 	t->primary = true;
-	r = handover_wait(t, WAIT_COMMANDS);
+	r = handover_wait(t, WAIT_COMMANDS, 0);
 	if (r == 0)
 		r = frame_learn(t);
 	if (r)
@@ -200,9 +201,11 @@ int zygote_start(struct platform *p)
 	if (r)
 		return r;
 	slot->state = SLOT_RUN;
+	uint64_t tsc0 = __rdtsc(), ns0 = now_ns();
 	r = zygote_launch(p, s, slot, &first, &h);
 	if (r)
 		return r;
+	regime_start(p, tsc0, ns0);
 	p->fsgsbase = h.fsgsbase;
 	p->vdso = h.vdso;
 	r = helper_start(p);

@@ -35,6 +35,14 @@ static struct slot *slot_of(uint64_t addr)
 	return (struct slot *)(addr & ~(SLOT_SIZE - 1));
 }
 
+static uint64_t read_tsc(void)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+	return (uint64_t)hi << 32 | lo;
+}
+
 static uint32_t current_cpu(void)
 {
 	uint32_t v;
@@ -76,6 +84,7 @@ static void fs_gs_load(struct slot *s)
 static void report(struct slot *s)
 {
 	s->cpu = current_cpu();
+	s->tsc = read_tsc();
 	__atomic_exchange_n(&s->state, SLOT_STOPPED, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&s->sentry_sleeps, __ATOMIC_SEQ_CST))
 		sys3(__NR_futex, &s->state, FUTEX_WAKE, 1);
@@ -83,17 +92,17 @@ static void report(struct slot *s)
 
 static uint32_t wait_reply(struct slot *s)
 {
-	uint32_t state, spins = 0, yields = 0;
+	uint32_t state, yields = 0;
+	uint64_t start = s->spin ? read_tsc() : 0;
 
 	for (;;) {
 		state = __atomic_load_n(&s->state, __ATOMIC_ACQUIRE);
 		if (state == SLOT_CMD || state == SLOT_RESUME)
 			return state;
-		if (spins < __atomic_load_n(&s->spin, __ATOMIC_RELAXED)) {
-			spins++;
-			__builtin_ia32_pause();
+		__builtin_ia32_pause();
+		if (start && read_tsc() - start < __atomic_load_n(&s->spin, __ATOMIC_RELAXED))
 			continue;
-		}
+		start = 0;
 		if (yields < __atomic_load_n(&s->yields, __ATOMIC_RELAXED)) {
 			yields++;
 			sys0(__NR_sched_yield);
@@ -130,7 +139,10 @@ static _Noreturn void stopped(struct slot *s, uint64_t uc)
 
 _Noreturn void stub_child(uint64_t uc)
 {
-	stopped(slot_of(uc), uc);
+	struct slot *s = slot_of(uc);
+
+	s->cpu = current_cpu();
+	stopped(s, uc);
 }
 
 /* True if the fault was one of our own on guest memory: uc is edited so that it fails. */

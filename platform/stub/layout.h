@@ -94,10 +94,11 @@ struct slot {
 	uint32_t done; /* the seq of the last batch of commands that was run */
 	uint64_t uc, info;
 	uint64_t fs_base, gs_base; /* both ways */
+	uint64_t tsc;		   /* when the thread reported */
 
 	/* sentry to stub */
 	_Alignas(64) uint32_t flags;
-	uint32_t spin;	 /* pauses to spend before yielding */
+	uint32_t spin;	 /* TSC cycles to spin before yielding */
 	uint32_t yields; /* yields to spend before sleeping */
 	uint32_t ncmd;
 	uint32_t seq;

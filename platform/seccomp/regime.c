@@ -1,0 +1,165 @@
+/* Which way of handing over pays for a thread, and where S runs.
+ *
+ * Waking a CPU that sleeps costs 50-200 us, a switch between two threads of one CPU 4, a look at a
+ * word that another CPU wrote 0.1. So there are two regimes:
+ *
+ *	one CPU  S is pinned to the CPU that T told last. T wakes S and yields to it; S answers
+ *	         and sleeps, which brings T back. No other CPU is ever woken.
+ *	spin     S is kept off T's CPU and looks at the slot for a bounded time after each answer,
+ *	         T does likewise for the answer. Two CPUs busy for one guest thread.
+ *
+ *	            16 quick calls in a row, a CPU to spare
+ *	  one CPU -------------------------------------------> spin
+ *	          <-------------------------------------------
+ *	            score below 0, or no CPU to spare; then a pause before the next try, which
+ *	            doubles each time that spinning did not pay for long
+ *
+ * The score is the time that spinning has saved lately, in us: a call that was caught spinning
+ * saves a switch; a spin that ran out cost itself and a wake; a report that S saw late (T says
+ * when it reported) means that S was preempted, so that the CPU was not to spare after all.
+ *
+ * What T says (CPU, time) is the guest's word: at worst it slows itself down. */
+#include "platform/seccomp/impl.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <x86intrin.h>
+
+#define QUICK_US 30	   /* between two calls: worth spinning for */
+#define QUICK_CALLS 16	   /* as many in a row start the spin regime */
+#define SPIN_SENTRY_US 40  /* S, after an answer */
+#define SPIN_STUB_US 30	   /* T, after a report */
+#define LATE_US 20
+#define SCORE_MAX 1000
+#define SCORE_HIT 3
+#define SCORE_MISS 100
+#define PAUSE_MIN_US 2000
+#define PAUSE_MAX_US 1000000
+#define YIELDS 100
+
+/* The CPU that this S thread is pinned to, -1 - cpu when it is kept off it; NOWHERE: not known. */
+#define NOWHERE INT32_MIN
+static _Thread_local int placed = NOWHERE;
+
+static void place(struct platform *p, int where)
+{
+	cpu_set_t set;
+
+	if (placed == where)
+		return;
+	if (where >= 0) {
+		CPU_ZERO(&set);
+		CPU_SET(where, &set);
+	} else {
+		set = p->cpus;
+		CPU_CLR(-1 - where, &set);
+	}
+	if (sched_setaffinity(0, sizeof(set), &set) == 0)
+		placed = where;
+}
+
+/* S near T or away from it, as the regime wants. */
+void regime_place(struct pf_thread *t)
+{
+	struct platform *p = t->space->p;
+	uint32_t cpu = __atomic_load_n(&t->slot->cpu, __ATOMIC_RELAXED);
+
+	if (cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &p->cpus) || p->ncpu < 2)
+		return;
+	place(p, t->regime.spinning ? -1 - (int)cpu : (int)cpu);
+}
+
+static void spin_leave(struct pf_thread *t, uint64_t now)
+{
+	struct regime *r = &t->regime;
+	struct platform *p = t->space->p;
+
+	r->spinning = false;
+	r->quick = 0;
+	r->retry_at = now + (uint64_t)r->pause_us * p->tsc_per_us;
+	r->pause_us = r->pause_us * 2 > PAUSE_MAX_US ? PAUSE_MAX_US : r->pause_us * 2;
+	atomic_fetch_sub(&p->nspinning, 1);
+}
+
+/* For what runs and spins now (the asking thread included), and `more`. */
+static bool cpu_to_spare(struct platform *p, unsigned more)
+{
+	return atomic_load_explicit(&p->nrunning, memory_order_relaxed) +
+		       atomic_load_explicit(&p->nspinning, memory_order_relaxed) + more <=
+	       p->ncpu;
+}
+
+static void spin_enter(struct pf_thread *t)
+{
+	struct platform *p = t->space->p;
+
+	t->regime.spinning = true;
+	t->regime.score = 2 * SCORE_MISS;
+	atomic_fetch_add(&p->nspinning, 1);
+}
+
+void regime_init(struct pf_thread *t)
+{
+	t->regime = (struct regime){.pause_us = PAUSE_MIN_US};
+}
+
+void regime_end(struct pf_thread *t)
+{
+	if (t->regime.spinning)
+		atomic_fetch_sub(&t->space->p->nspinning, 1);
+}
+
+/* T has reported; hit: while S was spinning. */
+void regime_reported(struct pf_thread *t, bool hit)
+{
+	struct platform *p = t->space->p;
+	struct regime *r = &t->regime;
+	uint64_t now = __rdtsc(), last = r->last;
+	uint64_t late = now - __atomic_load_n(&t->slot->tsc, __ATOMIC_RELAXED);
+
+	r->last = now;
+	if (r->spinning) {
+		if (!hit || (late > LATE_US * (uint64_t)p->tsc_per_us && late < 1UL << 40))
+			r->score -= SCORE_MISS;
+		else if (r->score < SCORE_MAX)
+			r->score += SCORE_HIT;
+		else
+			r->pause_us = PAUSE_MIN_US;
+		if (r->score < 0 || !cpu_to_spare(p, 0))
+			spin_leave(t, now);
+	} else if (p->cfg.spin_allowed) {
+		r->quick = now - last < QUICK_US * (uint64_t)p->tsc_per_us ? r->quick + 1 : 0;
+		if (r->quick >= QUICK_CALLS && now >= r->retry_at && cpu_to_spare(p, 1))
+			spin_enter(t);
+	}
+	regime_place(t);
+}
+
+/* How long S is to spin, in TSC cycles; tells T its part. */
+uint64_t regime_give(struct pf_thread *t)
+{
+	struct platform *p = t->space->p;
+	struct slot *s = t->slot;
+
+	if (t->regime.spinning && !cpu_to_spare(p, 0)) {
+		spin_leave(t, __rdtsc());
+		regime_place(t);
+	}
+	s->spin = t->regime.spinning ? SPIN_STUB_US * p->tsc_per_us : 0;
+	s->yields = t->regime.spinning ? 0 : YIELDS;
+	return t->regime.spinning ? SPIN_SENTRY_US * (uint64_t)p->tsc_per_us : 0;
+}
+
+/* The time stamp counter's speed, from a few ms of start-up, and the CPUs that we may use. */
+void regime_start(struct platform *p, uint64_t tsc0, uint64_t ns0)
+{
+	uint64_t ns = now_ns() - ns0;
+
+	p->tsc_per_us = ns ? (__rdtsc() - tsc0) * 1000 / ns : 1000;
+	if (sched_getaffinity(0, sizeof(p->cpus), &p->cpus) < 0)
+		CPU_ZERO(&p->cpus);
+	p->ncpu = CPU_COUNT(&p->cpus);
+	if (p->ncpu < 2)
+		p->cfg.spin_allowed = false;
+}
