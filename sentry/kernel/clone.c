@@ -60,6 +60,32 @@ static int flags_check(struct task *t, uint64_t f)
 
 /* ---- what the child shares or copies -------------------------------------------------------- */
 
+int task_clone_mounts(struct mount_ns *ns, struct fs_context *fs, struct mount_ns **out)
+{
+	int err = mount_ns_clone(ns, out);
+	struct path root, cwd;
+
+	if (err < 0)
+		return err;
+	fs_context_root(fs, &root);
+	fs_context_cwd(fs, &cwd);
+	mount_ns_adopt(*out, &root);
+	mount_ns_adopt(*out, &cwd);
+	{
+		AUTO_LOCK(&fs->mu);
+		struct path old_root = fs->root, old_cwd = fs->cwd;
+
+		fs->root = root;
+		fs->cwd = cwd;
+		root = old_root;
+		cwd = old_cwd;
+	}
+	path_put(&root);
+	path_put(&cwd);
+	return 0;
+}
+
+/* After child_files(): c->fs is its own when the mounts are to be. */
 static int child_namespaces(struct task *c, struct task *t, uint64_t f)
 {
 	int err;
@@ -76,7 +102,7 @@ static int child_namespaces(struct task *c, struct task *t, uint64_t f)
 		c->mount_ns = mount_ns_get(t->mount_ns);
 		return 0;
 	}
-	return mount_ns_clone(t->mount_ns, &c->mount_ns);
+	return task_clone_mounts(t->mount_ns, c->fs, &c->mount_ns);
 }
 
 static int child_files(struct task *c, struct task *t, uint64_t f)
@@ -115,7 +141,6 @@ static int child_sighand(struct task *c, struct task *t, uint64_t f)
 	return 0;
 }
 
-/* In a forked space mounts may have been cloned: cwd and root stay the dirents they were. */
 static int child_mm(struct task *c, struct task *t, uint64_t f)
 {
 	int err;
@@ -236,9 +261,9 @@ static int child_build(struct task *t, const struct clone_args_kernel *a, struct
 	child_attributes(c, t, f);
 	err = child_reserve(c, t);
 	if (err == 0)
-		err = child_namespaces(c, t, f);
-	if (err == 0)
 		err = child_files(c, t, f);
+	if (err == 0)
+		err = child_namespaces(c, t, f);
 	if (err == 0)
 		err = child_sighand(c, t, f);
 	if (err == 0)

@@ -106,6 +106,8 @@ struct clone_args_kernel {
 	uint64_t stack; /* the new stack pointer, or 0 */
 };
 int64_t task_clone(struct task *t, const struct clone_args_kernel *a);
+/* A copy of the mount namespace, with fs's root and cwd moved to their places in the copy. */
+int task_clone_mounts(struct mount_ns *ns, struct fs_context *fs, struct mount_ns **out);
 
 /* Programs and arguments in sentry memory; consumes nothing. On success t is a new program. */
 int64_t task_exec(struct task *t, struct exec_args *args);
