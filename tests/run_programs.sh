@@ -24,7 +24,9 @@ run_one() {
 	log=$results/$name.log
 	mkdir "$work"
 	cp "$script" "$dir/script.sh"
-	(cd "$work" && HOME=$work exec timeout -k 5 "$limit" bash "$dir/script.sh") \
+	local vars=(PATH=/usr/local/bin:/usr/bin:/bin HOME="$work" USER=root LANG=C.UTF-8 TERM=dumb
+		TMPDIR="$work")
+	(cd "$work" && exec env -i "${vars[@]}" timeout -k 5 "$limit" bash "$dir/script.sh") \
 		>"$dir/native.out" 2>"$dir/native.err" </dev/null
 	status=$?
 	if [ $status -eq 77 ]; then
@@ -35,7 +37,7 @@ run_one() {
 		rm -rf "$work"
 		mkdir "$work"
 		timeout -k 5 "$limit" "$sentry" exec --platform "$platform" -v "$dir:$dir" -w "$work" \
-			-e HOME="$work" -e LANG -- bash "$dir/script.sh" \
+			"${vars[@]/#/--env=}" -- bash "$dir/script.sh" \
 			>"$dir/inside.out" 2>"$dir/inside.err" </dev/null
 		inside=$?
 		if [ $inside -eq $status ] && cmp -s "$dir/native.out" "$dir/inside.out"; then
