@@ -82,18 +82,21 @@ static bool host_call_post(struct mm_op *op, const struct pf_call *c)
 	return false;
 }
 
+/* A call made at once runs what was posted before it, in order: one without effect will do. */
 static void flush_posted(struct mm_op *op)
 {
+	struct pf_call nothing = {.nr = PF_MADVISE, .fd = -1,
+				  .arg = {PF_GUEST_MIN, 0, MADV_NORMAL}};
+
 	if (atomic_load(&op->m->impl->posted))
-		kernel->pf_ops->call_wait(op->th);
+		kernel->pf_ops->call(op->th, &nothing);
 }
 
+/* Runs what was posted before, too. */
 static int64_t host_call_now(struct mm_op *op, struct pf_call *c)
 {
-	int64_t r;
+	int64_t r = kernel->pf_ops->call(op->th, c);
 
-	flush_posted(op);
-	r = kernel->pf_ops->call(op->th, c);
 	if (r < 0 && r > -4096)
 		log_debug("host mapping call %d(%#lx, %#lx, %#lx): %ld", c->nr, c->arg[0],
 			  c->arg[1], c->arg[2], (long)r);
@@ -248,6 +251,6 @@ int mm_op_flush(struct mm_op *op)
 void mm_op_lock(struct mm_op *op)
 {
 	mutex_lock(&op->m->map_lock);
-	if (op->t && atomic_load(&op->m->impl->failed))
+	if (atomic_load(&op->m->impl->failed))
 		settle_failures(op);
 }

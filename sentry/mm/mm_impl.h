@@ -51,7 +51,8 @@ struct mm_op {
 
 /* Limits are read before the lock is taken. */
 void mm_op_begin(struct mm_op *op, struct task *t);
-/* For exec: every call is posted; mm_op_flush() runs them and tells. */
+/* For exec, whose address space nobody else knows yet: without the lock (so that files may be asked
+ * for their descriptors meanwhile). Every call is posted; mm_op_flush() runs them and tells. */
 void mm_op_begin_on(struct mm_op *op, struct mm *m, struct pf_thread *th, struct task *limits);
 void mm_op_end(struct mm_op *op);
 /* Takes the lock, and settles what failed since. */
@@ -139,6 +140,7 @@ struct mmap_args {
 	const char *special;
 };
 int64_t mmap_locked(struct mm_op *op, const struct mmap_args *a);
+int mprotect_locked(struct mm_op *op, uint64_t start, uint64_t end, uint32_t prot);
 int munmap_locked(struct mm_op *op, uint64_t start, uint64_t end);
 /* -ENOMEM when bytes more are too many; replaced: bytes that go away. */
 int mm_may_expand(struct mm_op *op, uint64_t len, uint64_t replaced, bool data);

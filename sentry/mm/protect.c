@@ -34,7 +34,7 @@ static uint64_t protect_limit(struct mm_op *op, uint64_t start, uint64_t end, ui
 	return at < end ? at : end;
 }
 
-static int protect_locked(struct mm_op *op, uint64_t start, uint64_t end, uint32_t prot)
+int mprotect_locked(struct mm_op *op, uint64_t start, uint64_t end, uint32_t prot)
 {
 	bool change = false;
 	int refused, err;
@@ -94,5 +94,5 @@ int mm_mprotect(struct task *t, uint64_t addr, uint64_t len, int prot)
 		if (growsup)
 			return -EINVAL;
 	}
-	return protect_locked(&op, addr, end, (uint32_t)prot);
+	return mprotect_locked(&op, addr, end, (uint32_t)prot);
 }

@@ -182,12 +182,12 @@ void mm_op_begin_on(struct mm_op *op, struct mm *m, struct pf_thread *th, struct
 	op->rlim_stack = limits ? task_rlimit(limits, RLIMIT_STACK) : RLIM_INFINITY;
 	op->rlim_data = op->rlim_memlock = RLIM_INFINITY;
 	op->may_lock = true;
-	mm_op_lock(op);
 }
 
 void mm_op_end(struct mm_op *op)
 {
-	mutex_unlock(&op->m->map_lock);
+	if (op->t)
+		mutex_unlock(&op->m->map_lock);
 	vma_free_list(op->dead);
 	op->dead = NULL;
 }
