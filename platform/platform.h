@@ -110,6 +110,10 @@ struct pf_ops {
 	/* Kills the stub process and reaps it; all threads in it report PF_DEAD. The structure
 	 * itself is freed when its last thread is destroyed. Any thread. */
 	void (*space_kill)(struct pf_space *s);
+	/* A reference keeps the structure, not the process, beyond the last thread: for who may still
+	 * read, write or kill it by then. Any thread. */
+	void (*space_get)(struct pf_space *s);
+	void (*space_put)(struct pf_space *s);
 
 	/* Registers of a stopped thread: S may read and write them freely between runs. Changes
 	 * (all of them, rcx and r11 too) take effect at the next run. */

@@ -176,6 +176,7 @@ void slot_retire(struct pf_space *s, uint32_t index, pid_t tid);
 int space_alloc(struct platform *p, struct pf_space **out);
 /* -EPROTO: the claimed pid is no new child of ours. */
 int space_adopt(struct pf_space *s, int64_t pid, pid_t parent_pgrp);
+void space_get(struct pf_space *s);
 void space_put(struct pf_space *s);
 void space_mark_dead(struct pf_space *s);
 int space_send_fds(struct pf_space *s, const int *fds, unsigned n);

@@ -88,6 +88,11 @@ static void space_free(struct pf_space *s)
 	mutex_unlock(&p->mu);
 }
 
+void space_get(struct pf_space *s)
+{
+	ref_get(&s->ref);
+}
+
 void space_put(struct pf_space *s)
 {
 	if (s && ref_put(&s->ref))

@@ -53,6 +53,7 @@ int mm_new(struct mm **out, struct pf_thread **thread)
 		mm_free(m);
 		return err;
 	}
+	kernel->pf_ops->space_get(m->space);
 	*out = m;
 	return 0;
 }
@@ -68,6 +69,7 @@ void mm_put(struct mm *m)
 	if (!m || !ref_put(&m->ref))
 		return;
 	kernel->pf_ops->space_kill(m->space);
+	kernel->pf_ops->space_put(m->space);
 	mm_free(m);
 }
 
@@ -153,6 +155,7 @@ int mm_fork(struct task *caller, struct mm **out, struct pf_thread **thread)
 		mm_free(child);
 		return err;
 	}
+	kernel->pf_ops->space_get(child->space);
 	*out = child;
 	return 0;
 }
