@@ -232,11 +232,12 @@ int path_to_text(const struct path *p, const struct path *root, char **out)
 {
 	for (size_t size = 256;; size *= 4) {
 		AUTO(free) char *buf = malloc(size);
-		struct text t = {buf, buf + size, size};
+		struct text t;
 		int r;
 
 		if (!buf)
 			return -ENOMEM;
+		t = (struct text){buf, buf + size, size};
 		tree_rdlock();
 		r = text_path_locked(&t, *p, root);
 		tree_rdunlock();

@@ -83,7 +83,7 @@ int vfs_option_size(const struct vfs_option *opt, uint64_t total, uint64_t *out)
 	} else if (*end) {
 		int shift = suffix_shift(*end);
 
-		if (shift < 0 || end[1] || v >> (64 - shift))
+		if (shift <= 0 || end[1] || v >> (64 - shift))
 			return -EINVAL;
 		v <<= shift;
 	}
