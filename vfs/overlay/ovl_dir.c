@@ -82,7 +82,7 @@ static int make(struct inode *dir, const char *name, size_t len, const struct ma
 		struct inode **out)
 {
 	struct ovl_inode *di = ovl_i(dir);
-	struct inode *upper, *made, *result;
+	struct inode *upper = NULL, *made, *result;
 	struct ovl_lower *none;
 	int r, hidden;
 
@@ -144,7 +144,7 @@ static int ovl_tmpfile(struct inode *dir, uint32_t mode, const struct cred *cred
 		       struct inode **out)
 {
 	struct ovl_lower *none;
-	struct inode *upper, *made;
+	struct inode *upper = NULL, *made;
 	int r = upper_dir(dir, &upper);
 
 	if (r < 0)
@@ -163,7 +163,7 @@ static int ovl_tmpfile(struct inode *dir, uint32_t mode, const struct cred *cred
 static int ovl_link(struct inode *dir, const char *name, size_t len, struct inode *target)
 {
 	struct ovl_inode *di = ovl_i(dir);
-	struct inode *upper;
+	struct inode *upper = NULL;
 	int r, hidden;
 
 	r = upper_dir(dir, &upper);
@@ -287,7 +287,7 @@ static int remove_name(struct inode *dir, const char *name, size_t len, struct i
 {
 	struct ovl_inode *di = ovl_i(dir), *ci = ovl_i(child);
 	bool placed = at_place(ci, di, name, len), was_upper;
-	struct inode *upper;
+	struct inode *upper = NULL;
 	int r, below;
 
 	below = di->nlowers == 0 || is_fresh(ci, di, name, len) ? 0
