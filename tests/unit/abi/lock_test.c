@@ -33,7 +33,7 @@ Test(lock, cond_wait_ends_at_its_deadline)
 Test(lock, scope_end_releases)
 {
 	struct mutex m = MUTEX_INIT(LOCK_PIPE);
-	struct rwlock l = RWLOCK_INIT(LOCK_MOUNT);
+	struct rwlock l = RWLOCK_INIT(LOCK_CHECKPOINT);
 
 	{
 		AUTO_RDLOCK(&l);
@@ -47,7 +47,7 @@ Test(lock, scope_end_releases)
 
 Test(lock, release_may_be_in_any_order)
 {
-	struct mutex a = MUTEX_INIT(LOCK_PIPE), b = MUTEX_INIT(LOCK_EPOLL);
+	struct mutex a = MUTEX_INIT(LOCK_PIPE), b = MUTEX_INIT(LOCK_LOG);
 
 	mutex_lock(&a);
 	mutex_lock(&b);
@@ -60,7 +60,7 @@ Test(lock, release_may_be_in_any_order)
 #ifdef LOCK_CHECK
 Test(lock, out_of_order_aborts, .signal = SIGABRT)
 {
-	struct mutex a = MUTEX_INIT(LOCK_PIPE), b = MUTEX_INIT(LOCK_EPOLL);
+	struct mutex a = MUTEX_INIT(LOCK_PIPE), b = MUTEX_INIT(LOCK_LOG);
 
 	mutex_lock(&b);
 	mutex_lock(&a);
