@@ -1,38 +1,51 @@
-/* Sets a sandbox up inside the sentry process: kernel, file systems, first process. */
+/* Sets a sandbox up inside the sentry process: kernel, file systems, first process; runs it. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct boot_mount {
-	enum { BOOT_MOUNT_9P, BOOT_MOUNT_TMPFS, BOOT_MOUNT_PROC, BOOT_MOUNT_SYSFS, BOOT_MOUNT_DEV, BOOT_MOUNT_DEVPTS, BOOT_MOUNT_MQUEUE } kind;
-	const char *target;  /* absolute, inside */
-	const char *options; /* tmpfs */
-	int sock;	     /* 9P connection, or -1 */
+enum boot_node_kind {
+	BOOT_9P,      /* a 9P connection, perhaps below a memory overlay */
+	BOOT_TMPFS,
+	BOOT_FS,      /* another file system by its type's name, in `options` */
+	BOOT_SYMLINK, /* options: the text */
+	BOOT_DIR,     /* made if missing, with mode, uid, gid */
+};
+
+/* One node of the tree to build, in order; the first is the root. Missing parents are made. */
+struct boot_node {
+	enum boot_node_kind kind;
+	char *target;	 /* absolute, inside; owned */
+	char *options;	 /* tmpfs options, type name, link text; owned, may be NULL */
+	char *source;	 /* what /proc/mounts shows; owned, may be NULL */
+	uint32_t mode, uid, gid; /* BOOT_DIR */
+	int sock;	 /* BOOT_9P */
 	bool readonly;
-	bool overlay;	     /* a writable memory overlay on top */
-	bool is_file;	     /* 9P export is a single file */
+	bool overlay;	 /* BOOT_9P: a writable memory overlay on top */
+	bool shared;	 /* BOOT_9P: others may change it: revalidate */
+	bool is_file;	 /* BOOT_9P: one file, not a directory */
+	bool if_empty;	 /* BOOT_TMPFS: only if the directory is missing or empty */
 };
 
 struct boot_config {
-	const struct boot_mount *mounts; /* the first one is the root */
-	size_t nmounts;
-	int stdio[3];		/* host descriptors, or -1 */
-	bool stdio_tty[3];
+	const struct boot_node *nodes;
+	size_t nnodes;
+	int stdio[3]; /* host descriptors, or -1 */
 	const char *hostname, *workdir;
 	char *const *argv, *const *envp;
+	const char *user;	  /* UID[:GID], names; NULL: uid, gid, groups */
 	uint32_t uid, gid;
 	const uint32_t *groups;
 	size_t ngroups;
 	uint64_t memory_limit, dirent_cache;
 	const char *platform;
-	bool have_pid_ns;
-	bool strace;
-	int strace_fd;
-	int control_fd;		/* from the launcher: signals, window size; -1 */
+	bool have_pid_namespace;
+	int strace_fd; /* -1: none */
+	int control_fd; /* to the launcher; see launch/control.h */
+	bool debug;
 };
 
-/* Runs the sandbox to its end; the wait status of the first process, or -errno with one line said
- * to the user (125/126/127 is the CLI's affair: *exec_error says whether exec failed). */
-int boot_run(const struct boot_config *cfg, bool *exec_error);
+/* Runs the sandbox to its end and tells the launcher over control_fd how it went (CONTROL_STATUS
+ * or CONTROL_ERROR). Before any other thread exists. 0, or -errno when it did not start. */
+int boot_run(const struct boot_config *cfg);
