@@ -71,57 +71,34 @@ static void block_signals(sigset_t *set)
 
 /* ---- children -------------------------------------------------------------------------------- */
 
-struct gofer_start {
-	struct launcher *l;
-};
-
-static int gofer_process(void *arg, int got)
-{
-	struct launcher *l = ((struct gofer_start *)arg)->l;
-	struct gofer_export exports[l->view.nexports];
-	struct gofer_config cfg = {
-		.exports = exports,
-		.nexports = l->view.nexports,
-		.namespaces = got,
-	};
-
-	for (size_t i = 0; i < l->view.nexports; i++)
-		exports[i] = (struct gofer_export){
-			.root_fd = l->view.exports[i].dir,
-			.sock = l->view.exports[i].sock,
-			.readonly = l->view.exports[i].readonly,
-			.others_only = l->view.exports[i].others_only,
-			.name = l->view.exports[i].name,
-		};
-	close(l->signals);
-	return gofer_serve(&cfg) ? 1 : 0;
-}
-
 static int start_gofer(struct launcher *l)
 {
-	struct gofer_start start = {l};
-	struct spawn_spec spec = {
-		.name = "sentry-gofer",
-		.namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
-			      CLONE_NEWIPC,
-		.host_uid = geteuid(),
-		.host_gid = getegid(),
-		.map_all = geteuid() == 0,
-		.main = gofer_process,
-		.arg = &start,
+	size_t n = l->view.nexports;
+	struct gofer_export exports[n + 1];
+	struct gofer_config cfg = {
+		.exports = exports,
+		.n = n,
+		.confinement = GOFER_CONFINE_BEST,
 	};
-	int got;
+	int r;
 
-	if (!l->view.nexports)
+	if (!n)
 		return 0;
-	l->gofer = spawn_process(&spec, &got);
-	if (l->gofer < 0) {
-		log_user("cannot start the gofer: %s", strerror(-l->gofer));
-		return -1;
+	for (size_t i = 0; i < n; i++) {
+		struct view_export *e = &l->view.exports[i];
+
+		exports[i] = (struct gofer_export){
+			.fd = steal_fd(&e->dir),
+			.sock = steal_fd(&e->sock),
+			.flags = (e->readonly ? GOFER_READONLY : 0) |
+				 (e->others_only ? GOFER_OTHERS_ONLY : 0),
+			.name = e->name,
+		};
 	}
-	for (size_t i = 0; i < l->view.nexports; i++)
-		close(steal_fd(&l->view.exports[i].sock));
-	return 0;
+	r = gofer_spawn(&cfg, &l->gofer);
+	if (r)
+		log_user("cannot start the gofer: %s", strerror(-r));
+	return r;
 }
 
 static int sentry_process(void *arg, int got)

@@ -1,7 +1,7 @@
 /* The sentry process from its birth to its end. */
 #pragma once
 
-#include "sentry/boot.h"
+#include "sentry/boot/boot.h"
 
 struct sentry_start {
 	struct boot_config boot;

@@ -9,12 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "abi/base/cleanup.h"
 #include "abi/base/log.h"
+#include "gofer/gofer.h"
 #include "sentry/cli/exec_options.h"
 
 static char *dup_or_null(const char *s)
@@ -68,7 +68,7 @@ static struct boot_node *add_export(struct view *v, const char *what, const char
 		return NULL;
 	}
 	e = reallocarray(v->exports, v->nexports + 1, sizeof(*e));
-	if (!e || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv)) {
+	if (!e || gofer_socketpair(sv)) {
 		log_user("%s '%s': %s", what, source, strerror(errno));
 		close(dir);
 		return NULL;
@@ -262,7 +262,8 @@ void view_free(struct view *v)
 			close(v->nodes[i].sock);
 	}
 	for (size_t i = 0; i < v->nexports; i++) {
-		close(v->exports[i].dir);
+		if (v->exports[i].dir >= 0)
+			close(v->exports[i].dir);
 		if (v->exports[i].sock >= 0)
 			close(v->exports[i].sock);
 		free(v->exports[i].name);

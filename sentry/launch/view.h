@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "sentry/boot.h"
+#include "sentry/boot/boot.h"
 
 struct exec_options;
 

@@ -1,0 +1,273 @@
+/* The order of a start: platform (while there is one thread), file systems, kernel, descriptors, first
+ * process; then wait for its end. */
+#include "sentry/boot/boot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "abi/base/cleanup.h"
+#include "abi/base/log.h"
+#include "sentry/boot/forward.h"
+#include "sentry/boot/tree.h"
+#include "sentry/boot/user.h"
+#include "sentry/cli/exec_options.h"
+#include "sentry/fs/hostfile.h"
+#include "sentry/kernel/fdtable.h"
+#include "sentry/kernel/kernel.h"
+#include "sentry/kernel/task.h"
+#include "sentry/kernel/timer.h"
+#include "sentry/launch/confine.h"
+#include "sentry/launch/control.h"
+#include "sentry/strace/strace.h"
+#include "vfs/cred.h"
+#include "vfs/dirent_cache.h"
+#include "vfs/file.h"
+#include "vfs/vfs.h"
+
+struct boot {
+	const struct boot_config *cfg;
+	struct mount_ns *ns;
+	struct cred *cred;
+	struct path root, cwd;
+	struct fdtable *files;
+	struct rlimit64_guest rlimits[GUEST_NRLIMITS];
+};
+
+static int report(const struct boot *b, int status, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static int report(const struct boot *b, int status, const char *fmt, ...)
+{
+	char text[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	control_send(b->cfg->control_fd, CONTROL_ERROR, status, text);
+	return -1;
+}
+
+/* How many CPUs the guest may be told of, and whether two threads can run at once. */
+static unsigned count_cpus(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return 1;
+	return (unsigned)CPU_COUNT(&set);
+}
+
+static int start_kernel(struct boot *b)
+{
+	const struct pf_ops *ops = platform_lookup(b->cfg->platform);
+	unsigned ncpus = count_cpus();
+	struct pf_config pcfg = {
+		.name = b->cfg->platform,
+		.spin_allowed = ncpus > 1,
+		.spare_stubs = 1,
+		.have_pid_namespace = b->cfg->have_pid_namespace,
+		.zygote_fd = -1,
+	};
+	struct kernel_config kcfg = {
+		.hostname = b->cfg->hostname,
+		.memory_limit = b->cfg->memory_limit,
+		.debug = b->cfg->debug,
+		.ncpus = ncpus,
+	};
+	struct platform *p;
+	int r = ops->start(&pcfg, &p);
+
+	if (r)
+		return report(b, EXIT_SENTRY, "the %s platform can't start: %s", b->cfg->platform,
+			      strerror(-r));
+	r = kernel_init(&kcfg, ops, p);
+	if (!r)
+		r = ktimer_start_thread();
+	return r ? report(b, EXIT_SENTRY, "cannot start the kernel: %s", strerror(-r)) : 0;
+}
+
+static int start_vfs(struct boot *b)
+{
+	struct rlimit nofile;
+	char why[300] = "";
+	int r;
+
+	getrlimit(RLIMIT_NOFILE, &nofile);
+	r = vfs_init(dirent_cache_bound(nofile.rlim_cur, b->cfg->dirent_cache));
+	if (!r)
+		r = boot_register_filesystems();
+	if (!r)
+		r = boot_build_tree(b->cfg, &b->ns, why, sizeof(why));
+	if (!r)
+		r = boot_user(b->cfg, b->ns, &b->cred, why, sizeof(why));
+	if (r)
+		return report(b, EXIT_SENTRY, "%s", why[0] ? why : strerror(-r));
+	kernel->root_mount_ns = b->ns;
+	mount_ns_root(b->ns, &b->root);
+	return 0;
+}
+
+static int enter_workdir(struct boot *b)
+{
+	struct walk_ctx ctx = {.root = b->root, .cwd = b->root, .cred = b->cred};
+	int r = vfs_walk(&ctx, b->cfg->workdir, WALK_FOLLOW | WALK_DIRECTORY, &b->cwd);
+
+	if (r)
+		return report(b, EXIT_SENTRY, "working directory '%s': %s", b->cfg->workdir,
+			      strerror(-r));
+	return 0;
+}
+
+static int open_stdio(struct boot *b)
+{
+	int r = fdtable_new(&b->files);
+
+	for (int i = 0; !r && i < 3; i++) {
+		struct file *f;
+
+		if (b->cfg->stdio[i] < 0)
+			continue;
+		r = hostfile_new(b->cfg->stdio[i], b->cred, &f);
+		if (!r) {
+			r = fdtable_install_at(b->files, f, i, false, 1024);
+			if (r < 0)
+				file_put(f);
+			else
+				r = 0;
+		}
+	}
+	return r ? report(b, EXIT_SENTRY, "cannot take over the standard streams: %s",
+			  strerror(-r))
+		 : 0;
+}
+
+/* The limits that a process on this host would start with; not those that hold for the sentry. */
+static void default_rlimits(struct rlimit64_guest *r)
+{
+	const uint64_t inf = ~0ull;
+
+	for (int i = 0; i < GUEST_NRLIMITS; i++)
+		r[i] = (struct rlimit64_guest){inf, inf};
+	r[RLIMIT_STACK] = (struct rlimit64_guest){8u << 20, inf};
+	r[RLIMIT_CORE] = (struct rlimit64_guest){0, inf};
+	r[RLIMIT_NOFILE] = (struct rlimit64_guest){1024, 1u << 20};
+	r[RLIMIT_NPROC] = (struct rlimit64_guest){30000, 30000};
+	r[RLIMIT_MEMLOCK] = (struct rlimit64_guest){8u << 20, 8u << 20};
+	r[RLIMIT_SIGPENDING] = (struct rlimit64_guest){30000, 30000};
+	r[RLIMIT_MSGQUEUE] = (struct rlimit64_guest){819200, 819200};
+	r[RLIMIT_NICE] = (struct rlimit64_guest){0, 0};
+	r[RLIMIT_RTPRIO] = (struct rlimit64_guest){0, 0};
+}
+
+/* execvp(3)'s search, inside: the path to run, malloc'ed. *err: why not. */
+static char *find_program(struct boot *b, const char *name, int *err)
+{
+	struct walk_ctx ctx = {.root = b->root, .cwd = b->cwd, .cred = b->cred};
+	const char *path = "/usr/local/bin:/usr/bin:/bin";
+
+	if (strchr(name, '/'))
+		return strdup(name);
+	*err = -ENOENT;
+	for (char *const *e = b->cfg->envp; *e; e++)
+		if (!strncmp(*e, "PATH=", 5))
+			path = *e + 5;
+	while (name[0]) {
+		size_t n = strcspn(path, ":");
+		AUTO(path) struct path p = {0};
+		AUTO(free) char *full = NULL;
+
+		if (asprintf(&full, "%.*s%s%s", (int)n, path, n ? "/" : "", name) < 0)
+			return NULL;
+		if (vfs_walk(&ctx, full, WALK_FOLLOW, &p) == 0) {
+			*err = vfs_permission(&p, b->cred, MAY_EXEC);
+			if (inode_type(p.dirent->inode) != S_IFREG)
+				*err = -EACCES;
+			if (!*err)
+				return steal(&full);
+		}
+		if (!path[n])
+			break;
+		path += n + 1;
+	}
+	return NULL;
+}
+
+static int start_failed(struct boot *b, int err)
+{
+	const char *name = b->cfg->argv[0];
+
+	switch (err) {
+	case -ENOENT:
+		return report(b, EXIT_NOT_FOUND, "'%s': not found%s", name,
+			      strchr(name, '/') ? " (the program, or the interpreter it asks for)"
+						: " in PATH");
+	case -ENOTDIR:
+		return report(b, EXIT_NOT_FOUND, "'%s': %s", name, strerror(-err));
+	case -ENOEXEC:
+		return report(b, EXIT_NOT_EXECUTABLE,
+			      "'%s': not a program for x86-64 Linux (a script needs a #! line)",
+			      name);
+	default:
+		return report(b, EXIT_NOT_EXECUTABLE, "'%s': can't be executed: %s", name,
+			      strerror(-err));
+	}
+}
+
+static int start_program(struct boot *b)
+{
+	struct task_init_args a = {
+		.cred = b->cred,
+		.mount_ns = b->ns,
+		.root = &b->root,
+		.cwd = &b->cwd,
+		.files = b->files,
+		.argv = b->cfg->argv,
+		.envp = b->cfg->envp,
+		.rlimits = b->rlimits,
+	};
+	AUTO(free) char *path = NULL;
+	struct task *init;
+	int r = -ENOENT;
+
+	path = find_program(b, b->cfg->argv[0], &r);
+	if (!path)
+		return start_failed(b, r);
+	a.path = path;
+	for (int i = 0; i < 3 && !a.ctty; i++)
+		a.ctty = hostfile_tty(b->files, i);
+	r = task_start_init(&a, &init);
+	if (r)
+		return start_failed(b, r);
+	task_put(init);
+	return 0;
+}
+
+int boot_run(const struct boot_config *cfg)
+{
+	struct boot b = {.cfg = cfg};
+	int status;
+
+	default_rlimits(b.rlimits);
+	if (start_kernel(&b) || start_vfs(&b) || enter_workdir(&b) || open_stdio(&b))
+		return -1;
+	if (cfg->strace_fd >= 0)
+		strace_init(cfg->strace_fd);
+	if (forward_start(cfg->control_fd))
+		return report(&b, EXIT_SENTRY, "cannot start a thread");
+	if (start_program(&b))
+		return -1;
+	fdtable_put(b.files);
+	control_send(cfg->control_fd, CONTROL_STARTED, 0, NULL);
+	status = kernel_wait();
+	control_send(cfg->control_fd, CONTROL_STATUS, status, NULL);
+	return 0;
+}

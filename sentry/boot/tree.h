@@ -1,0 +1,12 @@
+/* Builds the sandbox's tree of mounts. */
+#pragma once
+
+#include <stddef.h>
+
+struct boot_config;
+struct mount_ns;
+
+/* Registers every file-system type. Once, after vfs_init(). */
+int boot_register_filesystems(void);
+/* 0 with a namespace, or -errno with the reason in why[]. */
+int boot_build_tree(const struct boot_config *cfg, struct mount_ns **out, char *why, size_t size);
