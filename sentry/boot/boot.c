@@ -28,6 +28,7 @@
 #include "sentry/launch/control.h"
 #include "sentry/strace/strace.h"
 #include "vfs/cred.h"
+#include "vfs/dirent.h"
 #include "vfs/dirent_cache.h"
 #include "vfs/file.h"
 #include "vfs/vfs.h"
@@ -260,7 +261,7 @@ int boot_run(const struct boot_config *cfg)
 	if (start_kernel(&b) || start_vfs(&b) || enter_workdir(&b) || open_stdio(&b))
 		return -1;
 	if (cfg->strace_fd >= 0)
-		strace_init(cfg->strace_fd);
+		strace_init(cfg->strace_fd, 0);
 	if (forward_start(cfg->control_fd))
 		return report(&b, EXIT_SENTRY, "cannot start a thread");
 	if (start_program(&b))

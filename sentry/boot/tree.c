@@ -62,9 +62,10 @@ static int wrap_overlay(struct builder *b, struct fs *lower, struct fs **out)
 static int open_9p(struct builder *b, const struct boot_node *n, bool is_root, struct fs **out)
 {
 	struct p9fs_options opt = {
-		.cache = n->shared ? P9FS_REMOTE_REVALIDATING : P9FS_EXCLUSIVE,
+		.cache = n->shared ? P9FS_REVALIDATE : P9FS_EXCLUSIVE,
 		.readonly = n->readonly,
 		.source = n->source,
+		.lower = n->overlay || (is_root && n->readonly),
 	};
 	struct fs *fs;
 	int r = p9fs_new(n->sock, &opt, &fs);

@@ -74,7 +74,7 @@ static void block_signals(sigset_t *set)
 static int start_gofer(struct launcher *l)
 {
 	size_t n = l->view.nexports;
-	struct gofer_export exports[n + 1];
+	AUTO(free) struct gofer_export *exports = calloc(n + 1, sizeof(*exports));
 	struct gofer_config cfg = {
 		.exports = exports,
 		.n = n,
@@ -82,8 +82,8 @@ static int start_gofer(struct launcher *l)
 	};
 	int r;
 
-	if (!n)
-		return 0;
+	if (!n || !exports)
+		return n ? -ENOMEM : 0;
 	for (size_t i = 0; i < n; i++) {
 		struct view_export *e = &l->view.exports[i];
 
@@ -349,7 +349,7 @@ int launch_run(const struct exec_options *o)
 	struct sentry_start s = {0};
 	AUTO(fd) int log_fd = -1;
 	AUTO(fd) int strace_fd = -1;
-	gid_t groups[NGROUPS_MAX > 1024 ? 1024 : NGROUPS_MAX];
+	gid_t groups[1024];
 	sigset_t set;
 	int n;
 

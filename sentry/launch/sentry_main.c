@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "abi/base/cleanup.h"
 #include "abi/base/log.h"
 #include "sentry/cli/exec_options.h"
 #include "sentry/launch/confine.h"
@@ -60,10 +61,12 @@ static int compare_fd(const void *a, const void *b)
 /* Closes all descriptors but those the configuration names. */
 static void close_others(const struct sentry_start *s)
 {
-	size_t n = 0, max = s->boot.nnodes + 8;
-	int keep[max];
+	AUTO(free) int *keep = calloc(s->boot.nnodes + 8, sizeof(*keep));
+	size_t n = 0;
 	int next = 0;
 
+	if (!keep)
+		abort();
 	for (int i = 0; i < 3; i++)
 		keep[n++] = s->boot.stdio[i];
 	keep[n++] = s->log_fd;

@@ -115,7 +115,7 @@ static void cpu_brand(char out[49])
 
 int proc_show_cpuinfo(struct text *t, const struct synth_ctx *c)
 {
-	unsigned a, b, cx, d, family, model, n = kernel->config.ncpus;
+	unsigned a = 0, b = 0, cx = 0, d = 0, family, model, n = kernel->config.ncpus;
 	char vendor[13] = "";
 	char brand[49] __attribute__((aligned(4)));
 

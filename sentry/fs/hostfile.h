@@ -1,0 +1,14 @@
+/* Descriptors of the host that the sandbox was started with: stdin, stdout, stderr. */
+#pragma once
+
+struct cred;
+struct fdtable;
+struct file;
+struct tty;
+
+/* A file for a host descriptor of any kind, which it owns from then on. */
+int hostfile_new(int host_fd, const struct cred *cred, struct file **out);
+/* The terminal behind descriptor fd, with a reference; NULL if it is none. */
+struct tty *hostfile_tty(struct fdtable *files, int fd);
+/* The host terminal's size has changed: SIGWINCH to its foreground group. */
+void hostfile_winsize_changed(void);
