@@ -5,6 +5,7 @@
 #include "sentry/boot/tree.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 #include "abi/base/cleanup.h"
 #include "abi/base/log.h"
 #include "sentry/boot/boot.h"
+#include "sentry/fs/proc/proc.h"
+#include "sentry/fs/sysfs.h"
 #include "vfs/cred.h"
 #include "vfs/dirent.h"
 #include "vfs/file.h"
@@ -268,5 +271,18 @@ int boot_build_tree(const struct boot_config *cfg, struct mount_ns **out, char *
 		return r;
 	}
 	*out = b.ns;
+	return 0;
+}
+
+int boot_register_filesystems(void)
+{
+	int r = tmpfs_register();
+
+	if (!r)
+		r = overlay_register();
+	if (r)
+		return r;
+	proc_register();
+	sysfs_register();
 	return 0;
 }
