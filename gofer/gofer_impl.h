@@ -41,6 +41,7 @@ struct fid {
 struct inflight {
 	struct list node;
 	uint16_t tag;
+	bool answered; /* its reply is being sent; under the connection's lock */
 	struct list flushes; /* of struct flush: Tflush requests that wait for this one */
 };
 

@@ -211,14 +211,19 @@ static int reply_send(struct conn *c, struct worker *w, uint16_t tag, int err, i
 	return conn_send(c, w->tx, (size_t)n, fd);
 }
 
+/* One whose reply is on its way may share its tag with the client's next request, which counts. */
 static bool inflight_has_locked(struct conn *c, uint16_t tag, struct inflight **out)
 {
+	bool found = false;
+
 	list_for_each(f, &c->inflight, struct inflight, node)
 		if (f->tag == tag) {
 			*out = f;
-			return true;
+			found = true;
+			if (!f->answered)
+				break;
 		}
-	return false;
+	return found;
 }
 
 /* Answered when the request it means is; at once when there is none. 1: answer now. */
@@ -279,9 +284,10 @@ static int request_begin(struct conn *c, struct worker *w, size_t len, struct in
 	if (w->t.type == P9_tflush)
 		return 0;
 	f->tag = w->t.tag;
+	f->answered = false;
 	list_init(&f->flushes);
 	AUTO_LOCK(&c->mu);
-	if (inflight_has_locked(c, f->tag, &other))
+	if (inflight_has_locked(c, f->tag, &other) && !other->answered)
 		return -EBADMSG; /* two requests under one tag */
 	list_push_back(&c->inflight, &f->node);
 	return 0;
@@ -302,6 +308,9 @@ static int request_run(struct conn *c, struct worker *w, struct inflight *f)
 	}
 	err = request_serve(&req);
 	log_debug("%s: %s tag %u: %d", c->name, p9_type_name(w->t.type), tag, err);
+	mutex_lock(&c->mu);
+	f->answered = true; /* the client may use the tag again as soon as it has the reply */
+	mutex_unlock(&c->mu);
 	err = reply_send(c, w, tag, err, req.donate);
 	if (req.donate >= 0)
 		close(req.donate);

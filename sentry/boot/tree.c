@@ -182,6 +182,10 @@ static int mount_node(struct builder *b, const struct boot_node *n)
 	struct fs *fs;
 	int r;
 
+	if (n->kind == BOOT_FS && !fs_type_lookup(n->options)) {
+		log_warn("unknown file-system type '%s' for %s: left out", n->options, n->target);
+		return 0;
+	}
 	if (n->if_empty && !is_missing_or_empty(b, n->target))
 		return 0;
 	r = make_mount_point(b, n, &at);
