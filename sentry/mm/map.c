@@ -275,7 +275,7 @@ static int check_anonymous(struct mmap_args *a)
 static int open_shared_anonymous(struct mmap_args *a, struct file **shm)
 {
 	struct file_mapping fm = {.host_fd = -1};
-	int err = shm_file_new(a->len, shm);
+	int err = anon_shared_new(a->len, shm);
 
 	if (!err)
 		err = file_mmap(*shm, (int)a->max_prot, true, &fm);

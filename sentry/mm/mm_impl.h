@@ -151,5 +151,5 @@ int mm_fault_in(struct mm *m, struct task *t, uint64_t addr, bool write);
 /* ---- shared anonymous memory: shm.c --------------------------------------------------------- */
 
 /* A file without a name of `size` zero bytes, for MAP_SHARED|MAP_ANONYMOUS. */
-int shm_file_new(uint64_t size, struct file **out);
+int anon_shared_new(uint64_t size, struct file **out);
 bool shm_is_file(const struct file *f);

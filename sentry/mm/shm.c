@@ -50,7 +50,7 @@ bool shm_is_file(const struct file *f)
 	return f->ops == &shm_ops;
 }
 
-int shm_file_new(uint64_t size, struct file **out)
+int anon_shared_new(uint64_t size, struct file **out)
 {
 	const struct cred *cred = current_task ? current_task->cred : NULL;
 	struct shm *s = malloc(sizeof(*s));
