@@ -36,6 +36,7 @@ enum lock_rank {
 	LOCK_P9,		 /* one 9P connection's tables */
 	LOCK_TMPFS,		 /* tmpfs block accounting */
 	LOCK_TIMER,		 /* timer heap */
+	LOCK_HOST_POLL,		 /* watched host descriptors */
 	LOCK_WAITQ,		 /* wait queues: callbacks run under it */
 	LOCK_EPOLL_READY,	 /* ready lists: filled by wake-ups */
 	LOCK_TASK_WAKE,		 /* a task's own wake state */

@@ -1,34 +1,313 @@
+/* Host descriptors as files of the guest.
+ *
+ * Each is an inode without a name, on an internal file system, so that fstat tells what it is and
+ * /proc/self/fd/1 (/dev/stdout) can be opened again. The sentry never learns a host path from it. */
 #include "sentry/fs/hostfile.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
+
+#include "sentry/fs/hostfile_impl.h"
 #include "sentry/kernel/fdtable.h"
-#include "vfs/file.h"
+#include "sentry/kernel/session.h"
+#include "sentry/kernel/signal.h"
+#include "sentry/kernel/task.h"
+#include "sentry/mm/usercopy.h"
+#include "vfs/anon.h"
+#include "vfs/cred.h"
+#include "vfs/dirent.h"
+#include "vfs/fs.h"
 #include "vfs/uio.h"
-static ssize_t hf_read(struct file *f, struct uio *dst, uint64_t off)
+#include "vfs/vfs.h"
+
+#define ANON_INODE_FS_MAGIC 0x09041934
+
+/* ---- file operations ----------------------------------------------------------------------- */
+
+static ssize_t op_read(struct file *f, struct uio *dst, uint64_t off)
 {
-	char buf[4096];
-	size_t n = dst->resid < sizeof(buf) ? dst->resid : sizeof(buf);
-	ssize_t r = read((int)(intptr_t)f->priv, buf, n);
+	struct host_inode *hi = host_i(f->inode);
+	int r = hi->tty ? tty_check_read(&hi->tty->tty) : 0;
+
 	if (r < 0)
-		return -errno;
-	return r ? uio_to(dst, buf, (size_t)r) : 0;
-}
-static ssize_t hf_write(struct file *f, struct uio *src, uint64_t off, uint64_t *end)
-{
-	char buf[4096];
-	ssize_t r = uio_from(src, buf, src->resid < sizeof(buf) ? src->resid : sizeof(buf));
-	if (r <= 0)
 		return r;
-	r = write((int)(intptr_t)f->priv, buf, (size_t)r);
-	return r < 0 ? -errno : r;
+	return hi->seekable ? host_seekable_read(hi, dst, off) : host_stream_read(hi, dst);
 }
-static const struct file_ops hf_ops = {.read = hf_read, .write = hf_write};
+
+static void send_sigpipe(void)
+{
+	struct guest_siginfo info;
+
+	if (!current_task)
+		return;
+	siginfo_user(&info, SIGPIPE, current_task);
+	signal_send_task(current_task, &info);
+}
+
+static ssize_t op_write(struct file *f, struct uio *src, uint64_t off, uint64_t *end)
+{
+	struct host_inode *hi = host_i(f->inode);
+	ssize_t r = hi->tty ? tty_check_write(&hi->tty->tty) : 0;
+
+	if (r < 0)
+		return r;
+	r = hi->seekable ? host_seekable_write(hi, src, off, end) : host_stream_write(hi, src);
+	if (r == -EPIPE)
+		send_sigpipe();
+	return r;
+}
+
+static int64_t op_seek(struct file *f, int64_t off, int whence)
+{
+	struct host_inode *hi = host_i(f->inode);
+
+	return hi->seekable ? host_seek(hi, f, off, whence) : -ESPIPE;
+}
+
+static uint32_t op_poll(struct file *f)
+{
+	return host_poll_now(&host_i(f->inode)->poll);
+}
+
+static struct waitq *op_waitq(struct file *f)
+{
+	return host_poll_waitq(&host_i(f->inode)->poll);
+}
+
+static int64_t op_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
+{
+	struct host_inode *hi = host_i(f->inode);
+
+	if (cmd == FIONREAD && inode_type(&hi->i) != S_IFREG) {
+		int n = 0;
+
+		if (ioctl(hi->fd, FIONREAD, &n) < 0)
+			return -errno;
+		return put_guest_u32(t, gptr(arg), (uint32_t)n);
+	}
+	return hi->tty ? host_tty_ioctl(hi, f, t, cmd, arg) : -ENOTTY;
+}
+
+static int op_mmap(struct file *f, int prot, bool shared, struct file_mapping *out)
+{
+	struct host_inode *hi = host_i(f->inode);
+
+	if (inode_type(&hi->i) != S_IFREG || hi->access == O_WRONLY)
+		return -ENODEV;
+	*out = (struct file_mapping){.host_fd = hi->fd, .writable = hi->access == O_RDWR};
+	return 0;
+}
+
+static int op_fsync(struct file *f, bool datasync)
+{
+	int fd = host_i(f->inode)->fd;
+
+	return (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
+}
+
+static const struct file_ops hostfile_ops = {
+	.read = op_read,
+	.write = op_write,
+	.seek = op_seek,
+	.poll = op_poll,
+	.waitq = op_waitq,
+	.ioctl = op_ioctl,
+	.mmap = op_mmap,
+	.fsync = op_fsync,
+};
+
+/* ---- inode operations ---------------------------------------------------------------------- */
+
+static int host_getattr(struct inode *inode, struct vfs_attr *out)
+{
+	struct host_inode *hi = host_i(inode);
+	struct stat st;
+
+	if (fstat(hi->fd, &st) < 0)
+		return -errno;
+	*out = (struct vfs_attr){
+		.ino = inode->ino,
+		.dev = inode->fs->dev,
+		.mode = (uint32_t)st.st_mode,
+		.nlink = 1,
+		.uid = hi->uid,
+		.gid = hi->gid,
+		.rdev = st.st_rdev,
+		.size = (uint64_t)st.st_size,
+		.blocks = (uint64_t)st.st_blocks,
+		.blksize = (uint32_t)st.st_blksize,
+		.atime = st.st_atim,
+		.mtime = st.st_mtim,
+		.ctime = st.st_ctim,
+	};
+	return 0;
+}
+
+static int host_setattr(struct inode *inode, const struct vfs_setattr *sa)
+{
+	struct host_inode *hi = host_i(inode);
+
+	if (sa->mask & ATTR_SIZE && inode_type(inode) == S_IFREG)
+		return ftruncate(hi->fd, (off_t)sa->size) < 0 ? -errno : 0;
+	if (sa->mask & (ATTR_MODE | ATTR_UID | ATTR_GID))
+		return -EPERM; /* whose file it is, is the host's affair */
+	return 0;
+}
+
+static int host_open(struct inode *inode, struct file *f)
+{
+	struct host_inode *hi = host_i(inode);
+
+	if (f->mode & FILE_READ && hi->access == O_WRONLY)
+		return -EACCES;
+	if (f->mode & FILE_WRITE && hi->access == O_RDONLY)
+		return -EACCES;
+	f->ops = &hostfile_ops;
+	f->mode &= ~(uint32_t)(FILE_SEEKABLE | FILE_STREAM);
+	f->mode |= hi->seekable ? FILE_SEEKABLE : FILE_STREAM;
+	return 0;
+}
+
+static void host_release(struct inode *inode)
+{
+	struct host_inode *hi = host_i(inode);
+
+	host_poll_fini(&hi->poll);
+	close(hi->fd);
+	if (hi->tty)
+		tty_put(&hi->tty->tty);
+	inode_fini(inode);
+	free(hi);
+}
+
+static const struct inode_ops host_inode_ops = {
+	.open = host_open,
+	.getattr = host_getattr,
+	.setattr = host_setattr,
+	.release = host_release,
+};
+
+/* ---- making them --------------------------------------------------------------------------- */
+
+static struct fs *host_fs;
+
+static void host_fs_make(void)
+{
+	static const struct fs_ops no_ops = {0};
+	struct sigaction sa;
+
+	host_fs = fs_new(NULL, &no_ops, "host", ANON_INODE_FS_MAGIC);
+	/* A reader that is gone is an errno here, and a signal for the guest alone. */
+	if (sigaction(SIGPIPE, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL)
+		signal(SIGPIPE, SIG_IGN);
+}
+
+static int take_over(struct host_inode *hi, const struct stat *st)
+{
+	bool stream = S_ISFIFO(st->st_mode) || S_ISCHR(st->st_mode);
+	int r, own;
+
+	hi->socket = S_ISSOCK(st->st_mode);
+	if (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode)) {
+		off_t at = lseek(hi->fd, 0, SEEK_CUR);
+
+		hi->seekable = at >= 0;
+		atomic_store(&hi->host_off, at < 0 ? 0 : (uint64_t)at);
+	}
+	if (S_ISCHR(st->st_mode) && isatty(hi->fd)) {
+		r = host_tty_get(hi->fd, st->st_rdev, &hi->tty);
+		if (r < 0)
+			return r;
+	}
+	own = stream ? host_reopen_nonblock(hi->fd, hi->access) : -1;
+	if (own >= 0) {
+		close(hi->fd);
+		hi->fd = own;
+		hi->nonblock = true;
+	}
+	return 0;
+}
+
+static void name_for(const struct host_inode *hi, const struct stat *st, char *buf, size_t size)
+{
+	const char *kind = "file";
+
+	if (hi->tty)
+		kind = "tty";
+	else if (S_ISFIFO(st->st_mode))
+		kind = "pipe";
+	else if (S_ISSOCK(st->st_mode))
+		kind = "socket";
+	else if (S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3)) {
+		snprintf(buf, size, "/dev/null");
+		return;
+	}
+	snprintf(buf, size, S_ISFIFO(st->st_mode) || S_ISSOCK(st->st_mode) ? "%s:[%llu]"
+									     : "host:[%s]",
+		 kind, (unsigned long long)hi->i.ino);
+}
+
 int hostfile_new(int host_fd, const struct cred *cred, struct file **out)
 {
-	return file_new_anon("host", &hf_ops, (void *)(intptr_t)host_fd, O_RDWR, FILE_READ | FILE_WRITE | FILE_STREAM, cred, out);
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	static _Atomic uint64_t next_ino = 1;
+	AUTO(fd) int fd = host_fd;
+	int flags = fcntl(fd, F_GETFL), r;
+	AUTO(dirent) struct dirent *d = NULL;
+	struct host_inode *hi;
+	struct stat st;
+	struct path path;
+	char name[64];
+
+	if (flags < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	pthread_once(&once, host_fs_make);
+	hi = calloc(1, sizeof(*hi));
+	if (!hi || !host_fs) {
+		free(hi);
+		return -ENOMEM;
+	}
+	inode_init(&hi->i, host_fs, &host_inode_ops, atomic_fetch_add(&next_ino, 1), st.st_mode);
+	inode_set_owner(&hi->i, cred->fsuid, cred->fsgid);
+	hi->uid = cred->fsuid;
+	hi->gid = cred->fsgid;
+	hi->access = flags & O_ACCMODE;
+	hi->fd = steal_fd(&fd);
+	r = take_over(hi, &st);
+	host_poll_init(&hi->poll, hi->fd);
+	if (r < 0) {
+		inode_put(&hi->i);
+		return r;
+	}
+	name_for(hi, &st, name, sizeof(name));
+	r = dirent_new_anon(host_fs, name, &hi->i, &d);
+	if (r < 0)
+		return r;
+	path = (struct path){anon_mount(), d};
+	r = file_open_path(&path, flags & (O_ACCMODE | O_APPEND | O_NONBLOCK), cred, out);
+	if (r == 0)
+		(*out)->pos = atomic_load(&hi->host_off);
+	return r;
 }
-struct tty *hostfile_tty(struct fdtable *files, int fd) { return NULL; }
-void hostfile_winsize_changed(void) {}
+
+struct tty *hostfile_tty(struct fdtable *files, int fd)
+{
+	AUTO(file) struct file *f = NULL;
+	struct host_inode *hi;
+
+	if (fdtable_get(files, fd, &f) < 0 || f->ops != &hostfile_ops)
+		return NULL;
+	hi = host_i(f->inode);
+	return hi->tty ? tty_get(&hi->tty->tty) : NULL;
+}

@@ -6,7 +6,8 @@ struct fdtable;
 struct file;
 struct tty;
 
-/* A file for a host descriptor of any kind, which it owns from then on. */
+/* A file for a host descriptor of any kind, which it owns from then on (also on failure). Several
+ * descriptors of one terminal share its struct tty. -EBADF, -ENOMEM. */
 int hostfile_new(int host_fd, const struct cred *cred, struct file **out);
 /* The terminal behind descriptor fd, with a reference; NULL if it is none. */
 struct tty *hostfile_tty(struct fdtable *files, int fd);

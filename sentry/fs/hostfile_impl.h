@@ -1,0 +1,56 @@
+/* Between hostfile.c, host_io.c and host_tty.c. */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi/base/list.h"
+#include "sentry/fs/tty.h"
+#include "sentry/kernel/host_poll.h"
+#include "vfs/inode.h"
+
+struct file;
+struct task;
+struct uio;
+
+/* A terminal of the host: one for all descriptors of it. */
+struct host_tty {
+	struct tty tty;
+	struct list node;   /* of all; protected by the lock in host_tty.c */
+	uint64_t host_rdev; /* which one */
+	int fd;		    /* its own: for ioctl, and for /dev/tty */
+	_Atomic bool tostop;
+};
+
+struct host_inode {
+	struct inode i;
+	int fd;			 /* owned */
+	int access;		 /* O_RDONLY, O_WRONLY, O_RDWR */
+	bool nonblock;		 /* the description is our own and doesn't block */
+	bool socket, seekable;
+	uint32_t uid, gid;
+	struct host_poll poll;
+	struct host_tty *tty;	 /* owned; NULL unless a terminal */
+	/* Seekable: what the host's offset is, as far as we moved it; pos_lock of the files */
+	_Atomic uint64_t host_off;
+};
+
+static inline struct host_inode *host_i(const struct inode *i)
+{
+	return container_of((struct inode *)i, struct host_inode, i);
+}
+
+/* host_io.c: never sleeps, never changes the host's O_NONBLOCK. */
+ssize_t host_stream_read(struct host_inode *hi, struct uio *dst);
+ssize_t host_stream_write(struct host_inode *hi, struct uio *src);
+ssize_t host_seekable_read(struct host_inode *hi, struct uio *dst, uint64_t off);
+ssize_t host_seekable_write(struct host_inode *hi, struct uio *src, uint64_t off, uint64_t *end);
+int64_t host_seek(struct host_inode *hi, struct file *f, int64_t off, int whence);
+/* A second descriptor on the same object with O_NONBLOCK, or -1. */
+int host_reopen_nonblock(int fd, int access);
+
+/* host_tty.c */
+int host_tty_get(int fd, uint64_t host_rdev, struct host_tty **out);
+int64_t host_tty_ioctl(struct host_inode *hi, struct file *f, struct task *t, unsigned cmd,
+		       uint64_t arg);
