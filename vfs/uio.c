@@ -48,10 +48,21 @@ static ssize_t kernel_zero(struct uio *u, size_t n)
 	return kernel_move(u, NULL, n, ZERO);
 }
 
+static void kernel_revert(struct uio *u, size_t n)
+{
+	u->resid += n;
+	while (n > u->iov_offset) {
+		n -= u->iov_offset;
+		u->iov_offset = u->iov[--u->iov_index].iov_len;
+	}
+	u->iov_offset -= n;
+}
+
 static const struct uio_ops kernel_ops = {
 	.to = kernel_to,
 	.from = kernel_from,
 	.zero = kernel_zero,
+	.revert = kernel_revert,
 };
 
 void uio_init_iov(struct uio *u, const struct iovec *iov, size_t n)
@@ -65,6 +76,12 @@ void uio_init_buf(struct uio *u, void *buf, size_t n)
 {
 	*u = (struct uio){.ops = &kernel_ops, .resid = n, .one = {buf, n}};
 	u->iov = &u->one;
+}
+
+void uio_revert(struct uio *u, size_t n)
+{
+	if (n)
+		u->ops->revert(u, n);
 }
 
 ssize_t uio_to(struct uio *u, const void *src, size_t n)

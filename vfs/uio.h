@@ -15,6 +15,8 @@ struct uio_ops {
 	ssize_t (*to)(struct uio *u, const void *src, size_t n);   /* into the caller's memory */
 	ssize_t (*from)(struct uio *u, void *dst, size_t n);       /* out of the caller's memory */
 	ssize_t (*zero)(struct uio *u, size_t n);
+	/* Moves the cursor back over the n bytes moved last. */
+	void (*revert)(struct uio *u, size_t n);
 };
 
 struct uio {
@@ -38,5 +40,7 @@ void uio_init_iov(struct uio *u, const struct iovec *iov, size_t n);
 ssize_t uio_to(struct uio *u, const void *src, size_t n);
 ssize_t uio_from(struct uio *u, void *dst, size_t n);
 ssize_t uio_zero(struct uio *u, size_t n);
+/* Takes back the last n bytes moved: for what a sink did not accept in the end. */
+void uio_revert(struct uio *u, size_t n);
 /* Serves a read at `offset` of a whole text of `len` bytes: the usual proc file. */
 ssize_t uio_to_text(struct uio *u, const char *text, size_t len, uint64_t offset);

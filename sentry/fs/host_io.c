@@ -114,8 +114,6 @@ ssize_t host_stream_read(struct host_inode *hi, struct uio *dst)
 	return r > 0 ? uio_to(dst, buf, (size_t)r) : r;
 }
 
-/* The uio moves on with what was taken from it, so what the host does not accept would be lost:
- * only as much is taken as will surely go, by looking first. */
 ssize_t host_stream_write(struct host_inode *hi, struct uio *src)
 {
 	AUTO(free) char *owned = NULL;
@@ -127,7 +125,6 @@ ssize_t host_stream_write(struct host_inode *hi, struct uio *src)
 		return -EAGAIN;
 	buf = buffer(src->resid, small, &owned, &cap);
 	while (src->resid) {
-		struct uio before = *src;
 		size_t sent = 0;
 
 		n = uio_from(src, buf, src->resid < cap ? src->resid : cap);
@@ -143,9 +140,7 @@ ssize_t host_stream_write(struct host_inode *hi, struct uio *src)
 		}
 		done += sent;
 		if (sent < (size_t)n) {
-			/* Back to where the host stopped: advances over what it took. */
-			*src = before;
-			uio_from(src, buf, sent);
+			uio_revert(src, (size_t)n - sent);
 			return done ? (ssize_t)done : r;
 		}
 	}

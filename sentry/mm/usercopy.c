@@ -264,10 +264,23 @@ static ssize_t guest_uio_zero(struct uio *u, size_t n)
 	return guest_uio_move(u, NULL, NULL, n);
 }
 
+static void guest_uio_revert(struct uio *u, size_t n)
+{
+	struct guest_uio *g = guest_uio_of(u);
+
+	u->resid += n;
+	while (n > g->offset) {
+		n -= g->offset;
+		g->offset = g->iov[--g->index].len;
+	}
+	g->offset -= n;
+}
+
 static const struct uio_ops guest_uio_ops = {
 	.to = guest_uio_to,
 	.from = guest_uio_from,
 	.zero = guest_uio_zero,
+	.revert = guest_uio_revert,
 };
 
 #define GUEST_IOV_MAX 1024
