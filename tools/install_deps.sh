@@ -6,7 +6,7 @@ packages=(
 	gcc make libc6-dev linux-libc-dev pkg-config
 	libseccomp-dev libunwind-dev libcapstone-dev
 	libcriterion-dev	# unit tests
-	cppcheck		# make check
+	cppcheck python3-minimal	# make check
 )
 
 missing=()

@@ -1,4 +1,5 @@
 # Filters over some text.
+command -v bc >/dev/null && command -v patch >/dev/null || exit 77
 set -e
 for i in $(seq 1 300); do echo "line $i of $((i * i)) words $((i % 7))"; done >text
 sed -n '10,12p;s/line 29\([0-9]\)/LINE <\1>/p' text
