@@ -7,13 +7,24 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/sysinfo.h>
 
 #include "sentry/kernel/pid.h"
 #include "sentry/kernel/task_impl.h"
 #include "sentry/kernel/user_ns.h"
+#include "sentry/mm/mm.h"
 
 struct kernel *kernel;
 static bool kernel_dying; /* protected by tasks_lock */
+
+static uint64_t host_memory(void)
+{
+	struct sysinfo si;
+
+	if (sysinfo(&si) < 0)
+		return 1ULL << 30;
+	return (uint64_t)si.totalram * si.mem_unit;
+}
 
 int kernel_init(const struct kernel_config *cfg, const struct pf_ops *ops, struct platform *p)
 {
@@ -29,6 +40,7 @@ int kernel_init(const struct kernel_config *cfg, const struct pf_ops *ops, struc
 	k->platform = p;
 	k->boot_mono_ns = now_mono_ns();
 	k->boot_realtime = time(NULL);
+	k->host_memory = host_memory();
 	mutex_init(&k->tasks_lock, LOCK_TASKS);
 	cond_init(&k->exited_cond);
 	k->root_user_ns = calloc(1, sizeof(*k->root_user_ns));
@@ -93,4 +105,29 @@ void kernel_init_died_locked(int wait_status)
 	task_each_locked(task_kill, NULL);
 	task_each_locked(zombie_reap, NULL);
 	cond_broadcast(&kernel->exited_cond);
+}
+
+struct rss_sum {
+	uint64_t bytes;
+};
+
+static bool rss_add(struct task *t, void *ctx)
+{
+	struct rss_sum *s = ctx;
+
+	if (t->tg->leader == t && t->mm)
+		s->bytes += mm_rss_bytes(t->mm);
+	return true;
+}
+
+void kernel_memory(uint64_t *total, uint64_t *avail)
+{
+	struct rss_sum s = {0};
+
+	*total = kernel->config.memory_limit ? kernel->config.memory_limit : kernel->host_memory;
+	{
+		AUTO_LOCK(&kernel->tasks_lock);
+		task_each_locked(rss_add, &s);
+	}
+	*avail = s.bytes < *total ? *total - s.bytes : 0;
 }

@@ -45,6 +45,7 @@ struct kernel {
 	struct mount_ns *root_mount_ns;
 	int exit_status; /* wait status of init; set once, then exited is signalled */
 	bool exited;
+	uint64_t host_memory; /* bytes; immutable after init */
 	struct cond exited_cond; /* with tasks_lock */
 };
 
@@ -56,3 +57,6 @@ int kernel_init(const struct kernel_config *cfg, const struct pf_ops *ops, struc
 int kernel_wait(void);
 /* Kills everything: SIGKILL to all tasks; used for --timeout and fatal signals. */
 void kernel_kill_all(void);
+/* What the guest sees as memory of the machine: --memory, else the host's; and what is not in use
+ * of it. */
+void kernel_memory(uint64_t *total, uint64_t *avail);
