@@ -235,9 +235,6 @@ static void decode_socktype(struct decode *d, uint32_t v)
 static void decode_fcntl_arg(struct decode *d, uint64_t v)
 {
 	switch ((uint32_t)d->args[1]) {
-	case F_GETFD:
-	case F_GETFL:
-		break;
 	case F_SETFL:
 		decode_open_flags(d, v);
 		break;

@@ -12,6 +12,7 @@
 #include "sentry/strace/strace.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include <sys/wait.h>
 
 #include "abi/base/lock.h"
+#include "abi/linux/fcntl.h"
 #include "abi/linux/unistd.h"
 #include "sentry/kernel/task.h"
 #include "sentry/strace/decode.h"
@@ -81,6 +83,22 @@ static bool arg_is_output(const struct syscall_info *info, int i)
 	       f == ARG_INT_INOUT;
 }
 
+static bool fcntl_takes_arg(uint32_t cmd)
+{
+	return cmd != F_GETFD && cmd != F_GETFL && cmd != F_GETOWN && cmd != LINUX_F_GETSIG &&
+	       cmd != LINUX_F_GETPIPE_SZ && cmd != LINUX_F_GET_SEALS && cmd != LINUX_F_GETLEASE;
+}
+
+/* The last argument of a variadic call, when the others say that it doesn't count. */
+static bool arg_is_absent(const struct decode *d)
+{
+	enum arg_format f = d->info->args[d->arg].format;
+
+	if (f == ARG_MODE && d->arg && d->info->args[d->arg - 1].format == ARG_OPEN_FLAGS)
+		return !(d->args[d->arg - 1] & (O_CREAT | LINUX_O_TMPFILE_BIT));
+	return f == ARG_FCNTL_ARG && !fcntl_takes_arg((uint32_t)d->args[1]);
+}
+
 /* Prints arguments from d->arg on: up to the first output, or all that are left. */
 static void trace_args(struct trace *tr)
 {
@@ -89,6 +107,8 @@ static void trace_args(struct trace *tr)
 	for (; d->arg < d->info->nargs; d->arg++) {
 		if (!d->exiting && arg_is_output(d->info, d->arg))
 			return;
+		if (arg_is_absent(d))
+			continue;
 		if (d->arg && !tr->comma_done)
 			line_puts(d->line, ", ");
 		tr->comma_done = false;

@@ -88,7 +88,7 @@ static void call(int64_t result, uint64_t nr, uint64_t a, uint64_t b, uint64_t c
 Test(strace, numbers_flags_and_paths, .init = start)
 {
 	CALL(3, __NR_openat, AT_FDCWD, "/etc/passwd", O_RDONLY | O_CLOEXEC, 0);
-	expect_output("[pid 7] openat(AT_FDCWD, \"/etc/passwd\", O_RDONLY|O_CLOEXEC, 000) = 3\n");
+	expect_output("[pid 7] openat(AT_FDCWD, \"/etc/passwd\", O_RDONLY|O_CLOEXEC) = 3\n");
 	CALL(-ENOENT, __NR_openat, 5, "x", O_RDWR | O_CREAT | O_TRUNC, 0644);
 	expect_output("[pid 7] openat(5, \"x\", O_RDWR|O_CREAT|O_TRUNC, 0644) = -1 ENOENT "
 		      "(No such file or directory)\n");
@@ -96,6 +96,10 @@ Test(strace, numbers_flags_and_paths, .init = start)
 	     -1, 0);
 	expect_output("[pid 7] mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, "
 		      "0) = 0x7f0000001000\n");
+	CALL(0, __NR_fcntl, 1, F_GETFD, 77);
+	expect_output("[pid 7] fcntl(1, F_GETFD) = 0\n");
+	CALL(5, __NR_fcntl, 1, F_DUPFD, 3);
+	expect_output("[pid 7] fcntl(1, F_DUPFD, 3) = 5\n");
 	CALL(0, __NR_kill, -1, SIGKILL);
 	expect_output("[pid 7] kill(-1, SIGKILL) = 0\n");
 }
