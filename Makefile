@@ -33,7 +33,8 @@ ARCHIVES := $(patsubst %,$(BUILD)/lib%.a,sentry gofer vfs platform abi)
 
 $(OBJ)/%.o: %.c | $(GEN_HDR)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+	@echo '  CC      $<'
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
 # All of the sentry's archive is linked: system-call handlers are weak references in the dispatch,
 # which pull nothing out of an archive.
@@ -62,6 +63,9 @@ bench: $(BUILD)/sentry
 PREFIX ?= /usr/local
 install: all
 	install -D -m 755 $(BUILD)/sentry $(DESTDIR)$(PREFIX)/bin/sentry
+	install -D -m 644 docs/sentry.1 $(DESTDIR)$(PREFIX)/share/man/man1/sentry.1
+	install -D -m 644 tools/completion/sentry.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/sentry
 
 clean:
 	rm -rf $(BUILD)

@@ -255,7 +255,7 @@ static int start_program(struct boot *b)
 int boot_run(const struct boot_config *cfg)
 {
 	struct boot b = {.cfg = cfg};
-	int status;
+	int r, status;
 
 	default_rlimits(b.rlimits);
 	if (start_kernel(&b) || start_vfs(&b) || enter_workdir(&b) || open_stdio(&b))
@@ -264,6 +264,10 @@ int boot_run(const struct boot_config *cfg)
 		strace_init(cfg->strace_fd, 0);
 	if (forward_start(cfg->control_fd))
 		return report(&b, EXIT_SENTRY, "cannot start a thread");
+	r = confine_filter_calls();
+	if (r)
+		return report(&b, EXIT_SENTRY, "cannot filter the sentry's own calls: %s",
+			      strerror(-r));
 	if (start_program(&b))
 		return -1;
 	fdtable_put(b.files);
