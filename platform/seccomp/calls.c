@@ -100,25 +100,57 @@ void seccomp_call_wait(struct pf_thread *t)
 	__atomic_store_n(&s->done_waiters, 0, __ATOMIC_RELAXED);
 }
 
-int commands_run(struct pf_thread *t, struct slot_cmd *cmd, unsigned n)
+/* After `before` commands that are in the slot already. */
+static int run_after(struct pf_thread *t, unsigned before, struct slot_cmd *cmd, unsigned n)
 {
-	unsigned before;
 	int r;
 
 	if (atomic_load(&t->space->dead))
 		return -ESRCH;
-	before = calls_send(t);
 	memcpy(&t->slot->cmd[before], cmd, n * sizeof(*cmd));
 	t->slot->ncmd = before + n;
 	r = handover_wait(t, WAIT_COMMANDS, handover_give(t, SLOT_CMD));
-	if (r) {
-		calls_abort(t);
-		return r;
-	}
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; r == 0 && i < n; i++)
 		cmd[i].ret = t->slot->cmd[before + i].ret;
-	calls_collect(t);
-	return 0;
+	return r;
+}
+
+int commands_run(struct pf_thread *t, struct slot_cmd *cmd, unsigned n)
+{
+	int r;
+
+	borrow_lock(t);
+	r = run_after(t, calls_send(t), cmd, n);
+	borrow_unlock(t);
+	if (r)
+		calls_abort(t);
+	else
+		calls_collect(t);
+	return r;
+}
+
+ssize_t commands_copy(struct pf_thread *t, bool write, void *local, uint64_t remote, size_t len)
+{
+	uint8_t *window = (uint8_t *)t->slot + SLOT_WINDOW;
+	struct slot_cmd cmd = {.op = write ? CMD_COPY_OUT : CMD_COPY_IN, .a = {remote}};
+	size_t n = len < SLOT_WINDOW_SIZE ? len : SLOT_WINDOW_SIZE;
+	int r;
+
+	AUTO_LOCK(&t->borrow_mu);
+	if (atomic_load(&t->running))
+		return -EAGAIN;
+	cmd.a[1] = n;
+	if (write)
+		memcpy(window, local, n);
+	r = run_after(t, 0, &cmd, 1);
+	if (r)
+		return r;
+	if (cmd.ret < 0 || (uint64_t)cmd.ret > n)
+		return -EFAULT;
+	n -= cmd.ret;
+	if (!write)
+		memcpy(local, window, n);
+	return n ? (ssize_t)n : -EFAULT;
 }
 
 static bool range_valid(uint64_t start, uint64_t len)

@@ -44,12 +44,12 @@ uint64_t handover_give(struct pf_thread *t, uint32_t state)
 static void deadline_check(struct pf_thread *t, enum wait_for what, uint64_t started)
 {
 	uint64_t now = now_ns();
+	struct platform *p = t->space->p;
 
-	if (atomic_load(&t->interrupted) &&
-	    now - atomic_load(&t->interrupted_at) > INTERRUPT_DEADLINE_NS &&
-	    now - started > INTERRUPT_DEADLINE_NS)
+	if (what == WAIT_COMMANDS && now - started > p->command_deadline_ns)
 		seccomp_space_kill(t->space);
-	else if (what == WAIT_COMMANDS && now - started > COMMAND_DEADLINE_NS)
+	else if (what == WAIT_EVENT && atomic_load(&t->interrupted) &&
+		 now - atomic_load(&t->interrupted_at) > p->interrupt_deadline_ns)
 		seccomp_space_kill(t->space);
 }
 
@@ -161,30 +161,42 @@ static bool event_decode(struct pf_thread *t, struct pf_event *ev)
 	}
 }
 
+/* False: nothing was handed over, *ev is set. */
+static bool run_begin(struct pf_thread *t, struct pf_event *ev, uint64_t *spin)
+{
+	borrow_lock(t);
+	atomic_store(&t->running, true);
+	if (take_interrupt(t, ev)) {
+		atomic_store(&t->running, false);
+		borrow_unlock(t);
+		return false;
+	}
+	frame_store(t);
+	t->slot->ncmd = calls_send(t);
+	atomic_fetch_add_explicit(&t->space->p->nrunning, 1, memory_order_relaxed);
+	*spin = handover_give(t, SLOT_RESUME);
+	borrow_unlock(t);
+	return true;
+}
+
 void seccomp_run(struct pf_thread *t, struct pf_event *ev)
 {
-	struct platform *p = t->space->p;
+	uint64_t spin;
 	int r;
 
-	for (;;) {
-		atomic_store(&t->running, true);
-		if (take_interrupt(t, ev)) {
-			atomic_store(&t->running, false);
-			return;
-		}
-		frame_store(t);
-		t->slot->ncmd = calls_send(t);
-		atomic_fetch_add_explicit(&p->nrunning, 1, memory_order_relaxed);
-		r = handover_wait(t, WAIT_EVENT, handover_give(t, SLOT_RESUME));
-		atomic_fetch_sub_explicit(&p->nrunning, 1, memory_order_relaxed);
-		atomic_store(&t->running, false);
+	while (run_begin(t, ev, &spin)) {
+		r = handover_wait(t, WAIT_EVENT, spin);
+		atomic_fetch_sub_explicit(&t->space->p->nrunning, 1, memory_order_relaxed);
 		if (r) {
+			atomic_store(&t->running, false);
 			calls_abort(t);
 			ev->kind = PF_DEAD;
 			return;
 		}
 		calls_collect(t);
-		if (event_decode(t, ev))
+		r = event_decode(t, ev);
+		atomic_store(&t->running, false);
+		if (r)
 			return;
 	}
 }

@@ -98,10 +98,24 @@ int helper_watch(struct platform *p, struct pf_space *s)
 	return watch(p, s->pidfd, s);
 }
 
-int helper_start(struct platform *p)
+int thread_start(pthread_t *out, void *(*fn)(void *), struct platform *p)
 {
 	pthread_attr_t attr;
 	sigset_t all, old;
+	int r;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 128 * 1024);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = -pthread_create(out, &attr, fn, p);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return r;
+}
+
+int helper_start(struct platform *p)
+{
 	int r;
 
 	p->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -111,16 +125,7 @@ int helper_start(struct platform *p)
 	r = watch(p, p->event, NULL);
 	if (r == 0 && p->listener >= 0)
 		r = watch(p, p->listener, p);
-	if (r)
-		return r;
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, 128 * 1024);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = -pthread_create(&p->helper, &attr, helper_main, p);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return r;
+	return r ? r : thread_start(&p->helper, helper_main, p);
 }
 
 void helper_stop(struct platform *p)

@@ -23,6 +23,8 @@
 #define CHUNK_SLOTS 16u
 #define CHUNK_MAX 12
 
+#define SPARE_MAX 8
+
 struct platform {
 	/* immutable after start */
 	struct pf_config cfg;
@@ -52,10 +54,16 @@ struct platform {
 
 	struct mutex mu;
 	struct list approvals; /* protected by mu: clones that a stub may do now */
-	struct list spares;    /* protected by mu: struct pf_thread.link */
-	size_t nspares;	       /* protected by mu */
 	size_t nspaces;	       /* protected by mu: living structures */
 	struct cond spaces_gone;
+
+	pthread_t spare_maker;
+	bool have_spare_maker;
+	struct pf_thread *spare[SPARE_MAX]; /* protected by mu */
+	size_t nspares;			    /* protected by mu */
+	struct cond spare_taken;
+
+	uint64_t interrupt_deadline_ns, command_deadline_ns; /* immutable, except in tests */
 };
 
 /* One stub process. References: one for each pf_thread, one while the process exists. The pid
@@ -70,6 +78,8 @@ struct pf_space {
 	uint64_t vdso;
 	atomic_bool dead;
 
+	struct mutex copy_mu; /* one copy by a borrowed thread at a time */
+
 	/* Held over a whole exchange with descriptors in flight, and over forks. */
 	struct mutex op_mu;
 
@@ -79,6 +89,7 @@ struct pf_space {
 	uint8_t *chunk[CHUNK_MAX]; /* protected by mu; set once */
 	uint32_t next_slot;	   /* protected by mu: never used so far */
 	struct list free_slots;	   /* protected by mu: struct dead_slot, oldest first */
+	struct cond borrow_end;
 };
 
 /* A slot whose thread was told to exit: to be used again once the host says that it did. */
@@ -111,7 +122,8 @@ struct pf_thread {
 	struct slot *slot;
 	uint32_t slot_index;
 	pid_t tid;
-	bool primary; /* the stub's first thread */
+	bool primary;  /* the stub's first thread */
+	bool borrowed; /* protected by space->mu: memory.c uses it */
 
 	/* only S */
 	struct pf_regs regs;
@@ -125,6 +137,10 @@ struct pf_thread {
 	atomic_bool running;	     /* the guest executes, or is about to */
 	atomic_bool interrupted;
 	atomic_uint_least64_t interrupted_at;
+
+	/* Where process_vm_* is denied, other S threads copy through this stub thread while it is
+	 * stopped; else not used. Held over commands and while `running` is being set. */
+	struct mutex borrow_mu;
 
 	/* Calls queued for the next hand-over, or handed over and not yet collected. */
 	struct mutex call_mu;
@@ -161,6 +177,18 @@ static inline uint32_t slot_flags(const struct platform *p)
 	       (p->cfg.have_pid_namespace ? 0 : SLOT_PDEATHSIG);
 }
 
+static inline void borrow_lock(struct pf_thread *t)
+{
+	if (!t->space->p->process_vm)
+		mutex_lock(&t->borrow_mu);
+}
+
+static inline void borrow_unlock(struct pf_thread *t)
+{
+	if (!t->space->p->process_vm)
+		mutex_unlock(&t->borrow_mu);
+}
+
 /* zygote.c */
 int zygote_start(struct platform *p);
 
@@ -180,10 +208,18 @@ void space_get(struct pf_space *s);
 void space_put(struct pf_space *s);
 void space_mark_dead(struct pf_space *s);
 int space_send_fds(struct pf_space *s, const int *fds, unsigned n);
+/* A fork of the zygote with blank registers. */
+int space_blank(struct platform *p, struct pf_space **space, struct pf_thread **thread);
 int seccomp_space_new(struct platform *p, struct pf_space **space, struct pf_thread **thread);
 int seccomp_space_fork(struct pf_thread *caller, struct pf_space **space,
 		       struct pf_thread **thread);
 void seccomp_space_kill(struct pf_space *s);
+
+/* spare.c */
+int spares_start(struct platform *p);
+void spares_stop(struct platform *p);
+/* NULL: none ready. */
+struct pf_thread *spare_take(struct platform *p);
 
 /* thread.c */
 int thread_alloc(struct pf_space *s, uint32_t index, struct slot *slot, struct pf_thread **out);
@@ -230,6 +266,8 @@ void regime_place(struct pf_thread *t);
 int commands_run(struct pf_thread *t, struct slot_cmd *cmd, unsigned n);
 /* Puts what is queued into the slot; the number of commands. */
 unsigned calls_send(struct pf_thread *t);
+/* Where process_vm_* is denied: copies up to a window's worth; the number of bytes. */
+ssize_t commands_copy(struct pf_thread *t, bool write, void *local, uint64_t remote, size_t len);
 void calls_collect(struct pf_thread *t);
 void calls_abort(struct pf_thread *t);
 int64_t seccomp_call(struct pf_thread *t, const struct pf_call *c);
@@ -246,6 +284,8 @@ int seccomp_thread_cpu_time(struct pf_thread *t, uint64_t *user_ns, uint64_t *sy
 uint64_t seccomp_space_rss(struct pf_space *s);
 
 /* helper.c */
+/* A thread of the platform's own, with all signals blocked. */
+int thread_start(pthread_t *out, void *(*fn)(void *), struct platform *p);
 int helper_start(struct platform *p);
 void helper_stop(struct platform *p);
 int helper_watch(struct platform *p, struct pf_space *s);

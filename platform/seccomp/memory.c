@@ -11,7 +11,48 @@
 
 #include "abi/base/cleanup.h"
 
-/* The host copies as many whole pages as it can reach: call on until it says why it stopped. */
+static ssize_t copy_direct(struct pf_space *s, bool write, void *local, uint64_t remote, size_t len)
+{
+	struct iovec l = {local, len}, r = {(void *)remote, len};
+	ssize_t n = write ? process_vm_writev(s->pid, &l, 1, &r, 1, 0)
+			  : process_vm_readv(s->pid, &l, 1, &r, 1, 0);
+
+	if (n > 0)
+		return n;
+	return n < 0 && errno == ESRCH ? -ESRCH : -EFAULT;
+}
+
+/* Where the host denies process_vm_*: any stopped thread of the space does it. Holding the list's
+ * lock keeps the thread; space_kill() waits for it, for as long as a copy of a window takes. */
+static ssize_t copy_by_stub(struct pf_space *s, bool write, void *local, uint64_t remote, size_t len)
+{
+	AUTO_LOCK(&s->copy_mu);
+	for (;;) {
+		struct pf_thread *t = NULL;
+		ssize_t r;
+
+		mutex_lock(&s->mu);
+		list_for_each(c, &s->threads, struct pf_thread, link)
+			if (!atomic_load(&c->running)) {
+				t = c;
+				break;
+			}
+		if (t)
+			t->borrowed = true;
+		mutex_unlock(&s->mu);
+		if (!t)
+			return -EFAULT;
+		r = commands_copy(t, write, local, remote, len);
+		mutex_lock(&s->mu);
+		t->borrowed = false;
+		cond_broadcast(&s->borrow_end);
+		mutex_unlock(&s->mu);
+		if (r != -EAGAIN)
+			return r;
+	}
+}
+
+/* The host copies as many whole pages as it can reach: go on until it says why it stopped. */
 static ssize_t vm_copy(struct pf_space *s, bool write, void *local, uint64_t remote, size_t len)
 {
 	size_t done = 0;
@@ -19,18 +60,12 @@ static ssize_t vm_copy(struct pf_space *s, bool write, void *local, uint64_t rem
 	if (atomic_load_explicit(&s->dead, memory_order_relaxed))
 		return -ESRCH;
 	while (done < len) {
-		struct iovec l = {(uint8_t *)local + done, len - done};
-		struct iovec r = {(void *)(remote + done), len - done};
-		ssize_t n = write ? process_vm_writev(s->pid, &l, 1, &r, 1, 0)
-				  : process_vm_readv(s->pid, &l, 1, &r, 1, 0);
+		ssize_t n = (s->p->process_vm ? copy_direct : copy_by_stub)(
+			s, write, (uint8_t *)local + done, remote + done, len - done);
 
-		if (n > 0) {
-			done += n;
-			continue;
-		}
-		if (done)
-			break;
-		return n < 0 && errno == ESRCH ? -ESRCH : -EFAULT;
+		if (n < 0)
+			return done ? (ssize_t)done : n;
+		done += n;
 	}
 	return done;
 }
@@ -54,7 +89,7 @@ bool memory_probe(struct pf_space *s)
 {
 	uint8_t byte;
 
-	return vm_copy(s, false, &byte, STUB_TEXT, 1) == 1;
+	return copy_direct(s, false, &byte, STUB_TEXT, 1) == 1;
 }
 
 static int proc_read(struct pf_space *s, const char *file, char *buf, size_t cap)

@@ -43,8 +43,12 @@ static int seccomp_start(const struct pf_config *cfg, struct platform **out)
 	mutex_init(&p->mu, LOCK_NONE);
 	cond_init(&p->spaces_gone);
 	list_init(&p->approvals);
-	list_init(&p->spares);
+	cond_init(&p->spare_taken);
+	p->interrupt_deadline_ns = INTERRUPT_DEADLINE_NS;
+	p->command_deadline_ns = COMMAND_DEADLINE_NS;
 	r = zygote_start(p);
+	if (r == 0)
+		r = spares_start(p);
 	if (r)
 		return r; /* the process is about to end: nothing is undone */
 	*out = p;
@@ -54,6 +58,7 @@ static int seccomp_start(const struct pf_config *cfg, struct platform **out)
 static void seccomp_stop(struct platform *p)
 {
 	atomic_store(&p->stopping_soon, true);
+	spares_stop(p);
 	seccomp_thread_destroy(p->zygote_thread);
 	mutex_lock(&p->mu);
 	while (p->nspaces && cond_wait(&p->spaces_gone, &p->mu, now_ns() + 5000000000ULL) == 0)
@@ -69,6 +74,7 @@ static void seccomp_stop(struct platform *p)
 	mutex_destroy(&p->mu);
 	mutex_destroy(&p->zygote_mu);
 	cond_destroy(&p->spaces_gone);
+	cond_destroy(&p->spare_taken);
 	free(p);
 }
 

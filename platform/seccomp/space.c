@@ -31,7 +31,9 @@ int space_alloc(struct platform *p, struct pf_space **out)
 	s->vdso = p->vdso;
 	s->next_slot = 1;
 	mutex_init(&s->op_mu, LOCK_PLATFORM);
+	mutex_init(&s->copy_mu, LOCK_NONE);
 	mutex_init(&s->mu, LOCK_PLATFORM_THREAD);
+	cond_init(&s->borrow_end);
 	list_init(&s->threads);
 	list_init(&s->free_slots);
 	r = arena_new(&s->arena_fd);
@@ -80,6 +82,8 @@ static void space_free(struct pf_space *s)
 	list_for_each_safe(d, &s->free_slots, struct dead_slot, link)
 		free(d);
 	mutex_destroy(&s->mu);
+	mutex_destroy(&s->copy_mu);
+	cond_destroy(&s->borrow_end);
 	mutex_destroy(&s->op_mu);
 	free(s);
 	mutex_lock(&p->mu);
@@ -246,8 +250,7 @@ int seccomp_space_fork(struct pf_thread *caller, struct pf_space **space, struct
 	return 0;
 }
 
-/* A fork of the zygote with blank registers. */
-static int blank_new(struct platform *p, struct pf_space **space, struct pf_thread **thread)
+int space_blank(struct platform *p, struct pf_space **space, struct pf_thread **thread)
 {
 	int r;
 
@@ -264,5 +267,11 @@ static int blank_new(struct platform *p, struct pf_space **space, struct pf_thre
 
 int seccomp_space_new(struct platform *p, struct pf_space **space, struct pf_thread **thread)
 {
-	return blank_new(p, space, thread);
+	struct pf_thread *t = spare_take(p);
+
+	if (!t)
+		return space_blank(p, space, thread);
+	*space = t->space;
+	*thread = t;
+	return 0;
 }

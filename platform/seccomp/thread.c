@@ -19,6 +19,7 @@ int thread_alloc(struct pf_space *s, uint32_t index, struct slot *slot, struct p
 	regime_init(t);
 	list_init(&t->link);
 	mutex_init(&t->call_mu, LOCK_NONE);
+	mutex_init(&t->borrow_mu, LOCK_NONE);
 	slot->flags = slot_flags(s->p);
 	__atomic_store_n(&slot->state, SLOT_STOPPED, __ATOMIC_RELEASE);
 	*out = t;
@@ -28,6 +29,7 @@ int thread_alloc(struct pf_space *s, uint32_t index, struct slot *slot, struct p
 void thread_free(struct pf_thread *t)
 {
 	mutex_destroy(&t->call_mu);
+	mutex_destroy(&t->borrow_mu);
 	free(t);
 }
 
@@ -127,6 +129,8 @@ void seccomp_thread_destroy(struct pf_thread *t)
 	bool last;
 
 	mutex_lock(&s->mu);
+	while (t->borrowed)
+		cond_wait(&s->borrow_end, &s->mu, UINT64_MAX);
 	list_del_init(&t->link);
 	last = --s->nthreads == 0;
 	mutex_unlock(&s->mu);

@@ -1,0 +1,78 @@
+/* Spare stubs, forked ahead of time by a thread of their own, so that exec does not wait. */
+#include "platform/seccomp/impl.h"
+
+#include <errno.h>
+
+#include "abi/base/log.h"
+
+struct pf_thread *spare_take(struct platform *p)
+{
+	struct pf_thread *t;
+
+	AUTO_LOCK(&p->mu);
+	do {
+		if (!p->nspares)
+			return NULL;
+		t = p->spare[--p->nspares];
+		if (atomic_load(&t->space->dead)) {
+			/* Killed by the host, for memory: seldom, and it is left to stop(). */
+			log_warn("a spare stub died");
+			t = NULL;
+		}
+	} while (!t);
+	cond_signal(&p->spare_taken);
+	return t;
+}
+
+static void *maker_main(void *arg)
+{
+	struct platform *p = arg;
+
+	mutex_lock(&p->mu);
+	while (!atomic_load(&p->stopping_soon)) {
+		struct pf_space *s;
+		struct pf_thread *t;
+		int r;
+
+		if (p->nspares >= p->cfg.spare_stubs) {
+			cond_wait(&p->spare_taken, &p->mu, UINT64_MAX);
+			continue;
+		}
+		mutex_unlock(&p->mu);
+		r = space_blank(p, &s, &t);
+		mutex_lock(&p->mu);
+		if (r == 0)
+			p->spare[p->nspares++] = t;
+		else if (!atomic_load(&p->stopping_soon)) /* try again in a second */
+			cond_wait(&p->spare_taken, &p->mu, now_ns() + 1000000000ULL);
+	}
+	mutex_unlock(&p->mu);
+	return NULL;
+}
+
+int spares_start(struct platform *p)
+{
+	int r;
+
+	if (p->cfg.spare_stubs > SPARE_MAX)
+		p->cfg.spare_stubs = SPARE_MAX;
+	if (!p->cfg.spare_stubs)
+		return 0;
+	r = thread_start(&p->spare_maker, maker_main, p);
+	p->have_spare_maker = r == 0;
+	return r;
+}
+
+void spares_stop(struct platform *p)
+{
+	struct pf_thread *t;
+
+	if (p->have_spare_maker) {
+		mutex_lock(&p->mu);
+		cond_signal(&p->spare_taken);
+		mutex_unlock(&p->mu);
+		pthread_join(p->spare_maker, NULL);
+	}
+	while ((t = spare_take(p)))
+		seccomp_thread_destroy(t);
+}
