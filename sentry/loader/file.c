@@ -1,44 +1,10 @@
-/* Opening and reading what is executed. */
+/* Reading what is executed. */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "sentry/loader/loader_impl.h"
-#include "vfs/dirent.h"
 #include "vfs/file.h"
-#include "vfs/inode.h"
-#include "vfs/mount.h"
 #include "vfs/uio.h"
-#include "vfs/vfs.h"
-#include "vfs/walk.h"
-
-static int check_executable(const struct path *p, const struct cred *cred)
-{
-	struct inode *i = atomic_load(&p->dirent->inode);
-
-	if (!i)
-		return -ENOENT;
-	if (inode_type(i) == S_IFLNK)
-		return -ELOOP;
-	if (inode_type(i) != S_IFREG)
-		return -EACCES;
-	if (p->mount->flags & MNT_NOEXEC)
-		return -EACCES;
-	return vfs_permission(p, cred, MAY_EXEC | MAY_OPEN);
-}
-
-int loader_open(const struct walk_ctx *ctx, const char *path, unsigned flags, struct file **out)
-{
-	AUTO(path) struct path p = {0};
-	int err = vfs_walk(ctx, path, flags, &p);
-
-	if (!err)
-		err = check_executable(&p, ctx->cred);
-	if (!err && atomic_load(&atomic_load(&p.dirent->inode)->writers) > 0)
-		err = -ETXTBSY;
-	return err ? err : file_open_path(&p, O_RDONLY, ctx->cred, out);
-}
 
 ssize_t exec_file_read(struct file *f, void *buf, size_t n, uint64_t off)
 {

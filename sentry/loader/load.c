@@ -12,7 +12,6 @@
 #include "sentry/loader/loader_impl.h"
 #include "sentry/vdso/vdso.h"
 #include "vfs/file.h"
-#include "vfs/walk.h"
 
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
@@ -58,19 +57,12 @@ static void auto_load(struct load **l)
 static int open_interp(struct load *l)
 {
 	char path[4096 + 1] = {0};
-	struct walk_ctx ctx;
-	int err;
 
 	if (exec_head_get(&l->head, path, l->img.interp_size, l->img.interp_offset))
 		return -EIO;
 	if (path[l->img.interp_size - 1] != 0)
 		return -ENOEXEC;
-	err = task_walk_begin(l->t, AT_FDCWD, &ctx);
-	if (err)
-		return err;
-	err = loader_open(&ctx, path, WALK_FOLLOW, &l->interp_file);
-	task_walk_end(&ctx);
-	return err;
+	return task_open_exec(l->t, AT_FDCWD, path, 0, &l->interp_file);
 }
 
 static int read_interp(struct load *l)
@@ -254,7 +246,9 @@ static int build(struct load *l, struct mm *m, struct pf_thread *th)
 	mm_op_end(&op);
 	if (err)
 		return err;
-	m->exe = file_get(l->args->file);
+	err = mm_set_exe(m, l->args->file);
+	if (err)
+		return err;
 	regs = kernel->pf_ops->regs(th);
 	regs->rip = l->has_interp ? l->ld.entry : l->prog.entry;
 	regs->rsp = l->stack.sp;

@@ -8,7 +8,6 @@
 #include "sentry/kernel/task.h"
 #include "sentry/loader/loader_impl.h"
 #include "vfs/file.h"
-#include "vfs/walk.h"
 
 #define SCRIPT_LINE_MAX 255
 #define SCRIPT_DEPTH_MAX 5
@@ -82,18 +81,6 @@ static int replace_argv(struct exec_args *a, const char *interp, const char *arg
 	return 0;
 }
 
-static int open_interpreter(struct task *t, const char *name, struct file **out)
-{
-	struct walk_ctx ctx;
-	int err = task_walk_begin(t, AT_FDCWD, &ctx);
-
-	if (err)
-		return err;
-	err = loader_open(&ctx, name, WALK_FOLLOW, out);
-	task_walk_end(&ctx);
-	return err;
-}
-
 /* 1: the file is a script and args now name its interpreter; 0: it is none. */
 static int resolve_one(struct task *t, struct exec_args *args, char **name)
 {
@@ -109,7 +96,7 @@ static int resolve_one(struct task *t, struct exec_args *args, char **name)
 	err = parse_line(line, SCRIPT_LINE_MAX, &interp, &arg);
 	if (err)
 		return err;
-	err = open_interpreter(t, interp, &f);
+	err = task_open_exec(t, AT_FDCWD, interp, 0, &f);
 	if (err)
 		return err;
 	copy = strdup(interp);
@@ -139,23 +126,4 @@ int loader_resolve_script(struct task *t, struct exec_args *args)
 			return r;
 	}
 	return -ELOOP;
-}
-
-static void free_strings(char **v)
-{
-	if (!v)
-		return;
-	for (char **p = v; *p; p++)
-		free(*p);
-	free(v);
-}
-
-void exec_args_release(struct exec_args *args)
-{
-	if (args->file)
-		file_put(args->file);
-	free(args->filename);
-	free_strings(args->argv);
-	free_strings(args->envp);
-	memset(args, 0, sizeof(*args));
 }

@@ -7,6 +7,7 @@
 #include "sentry/kernel/task.h"
 #include "sentry/mm/mm_impl.h"
 #include "vfs/file.h"
+#include "vfs/inode.h"
 
 static struct mm *mm_alloc(void)
 {
@@ -34,8 +35,10 @@ static void mm_free(struct mm *m)
 		rb_erase(&m->vmas, n);
 		vma_free(v);
 	}
-	if (m->exe)
+	if (m->exe) {
+		inode_allow_write(m->exe->inode);
 		file_put(m->exe);
+	}
 	mutex_destroy(&m->map_lock);
 	mm_impl_put(m->impl);
 	free(m);
@@ -106,7 +109,8 @@ static void copy_layout(struct mm *c, const struct mm *m)
 	for (size_t i = 0; i < sizeof(m->auxv) / sizeof(m->auxv[0]); i++)
 		c->auxv[i] = m->auxv[i];
 	c->auxv_len = m->auxv_len;
-	c->exe = m->exe ? file_get(m->exe) : NULL;
+	if (m->exe && mm_set_exe(c, m->exe))
+		c->exe = NULL;
 	c->impl->hint = m->impl->hint;
 	c->impl->hole = m->impl->hole;
 }
@@ -269,4 +273,13 @@ struct file *mm_exe(struct mm *m)
 {
 	AUTO_LOCK(&m->map_lock);
 	return m->exe ? file_get(m->exe) : NULL;
+}
+
+int mm_set_exe(struct mm *m, struct file *f)
+{
+	int err = inode_deny_write(f->inode);
+
+	if (!err)
+		m->exe = file_get(f);
+	return err;
 }
