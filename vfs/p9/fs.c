@@ -13,28 +13,30 @@
 #include "vfs/dirent.h"
 #include "vfs/p9/p9_impl.h"
 
-const struct inode_ops p9_inode_ops = {
-	.lookup = p9_lookup,
-	.mknod = p9_mknod,
-	.mkdir = p9_mkdir,
-	.symlink = p9_symlink,
-	.link = p9_link,
-	.unlink = p9_unlink,
-	.rmdir = p9_rmdir,
-	.rename = p9_rename,
-	.tmpfile = p9_tmpfile,
-	.readlink = p9_readlink,
-	.getattr = p9_getattr,
-	.setattr = p9_setattr,
-	.open = p9_open,
-	.getxattr = p9_getxattr,
-	.setxattr = p9_setxattr,
-	.listxattr = p9_listxattr,
-	.removexattr = p9_removexattr,
-	.statfs = p9_statfs,
-	.revalidate = p9_revalidate,
-	.release = p9_inode_release,
-};
+/* Two tables, so that a walk through a tree that nobody else changes needs no calls at all. */
+#define P9_INODE_SLOTS \
+	.lookup = p9_lookup, \
+	.mknod = p9_mknod, \
+	.mkdir = p9_mkdir, \
+	.symlink = p9_symlink, \
+	.link = p9_link, \
+	.unlink = p9_unlink, \
+	.rmdir = p9_rmdir, \
+	.rename = p9_rename, \
+	.tmpfile = p9_tmpfile, \
+	.readlink = p9_readlink, \
+	.getattr = p9_getattr, \
+	.setattr = p9_setattr, \
+	.open = p9_open, \
+	.getxattr = p9_getxattr, \
+	.setxattr = p9_setxattr, \
+	.listxattr = p9_listxattr, \
+	.removexattr = p9_removexattr, \
+	.statfs = p9_statfs, \
+	.release = p9_inode_release
+
+const struct inode_ops p9_exclusive_inode_ops = {P9_INODE_SLOTS};
+const struct inode_ops p9_shared_inode_ops = {P9_INODE_SLOTS, .revalidate = p9_revalidate};
 
 static void p9fs_release(struct fs *fs)
 {

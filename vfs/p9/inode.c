@@ -98,7 +98,8 @@ static int inode_new(struct p9_fs *fs, uint32_t fid, const struct p9_attr *a, st
 
 	if (!pi)
 		return -ENOMEM;
-	inode_init(&pi->i, fs->fs, &p9_inode_ops, a->qid.path, a->mode);
+	inode_init(&pi->i, fs->fs, fs->exclusive ? &p9_exclusive_inode_ops : &p9_shared_inode_ops,
+		   a->qid.path, a->mode);
 	pi->fid = fid;
 	pi->qid_path = a->qid.path;
 	pi->ro_fd = pi->rw_fd = pi->wo_fd = -1;
@@ -327,8 +328,6 @@ int p9_revalidate(struct inode *dir, const char *name, size_t len, struct inode 
 	struct p9_attr a;
 	int err;
 
-	if (p9_fs(dir)->exclusive)
-		return 1;
 	err = p9_do_stat(p9_conn(dir), p9_inode(dir)->fid, name, len, &a);
 	if (err == -ENOENT)
 		return child == NULL;

@@ -55,7 +55,7 @@ static inline struct p9_client *p9_conn(const struct inode *i)
 	return p9_fs(i)->client;
 }
 
-extern const struct inode_ops p9_inode_ops;
+extern const struct inode_ops p9_exclusive_inode_ops, p9_shared_inode_ops;
 extern const struct file_ops p9_file_ops, p9_dir_ops;
 
 /* inode.c */
