@@ -372,3 +372,8 @@ int fdtable_count(struct fdtable *t)
 	AUTO_LOCK(&t->mu);
 	return t->count;
 }
+
+bool fdtable_is_shared(struct fdtable *t)
+{
+	return ref_count(&t->ref) > 1;
+}
