@@ -39,6 +39,9 @@ struct gofer_config {
 	unsigned workers;  /* threads; 0: the default */
 	uint32_t max_fids; /* of one connection; 0: follows RLIMIT_NOFILE */
 	enum gofer_confinement confinement;
+	/* Also a network namespace of its own: 0.6 ms. Without one the filter, which knows no call that
+	 * makes or connects a socket, stands alone. */
+	bool own_net;
 };
 
 /* A pair of sockets for one export: seqpacket, close-on-exec. 0 or -errno. */

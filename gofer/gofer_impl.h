@@ -41,7 +41,7 @@ struct fid {
 struct inflight {
 	struct list node;
 	uint16_t tag;
-	bool answered; /* its reply is being sent; under the connection's lock */
+	bool answered;	     /* the reply is on its way: the client may use the tag again */
 	struct list flushes; /* of struct flush: Tflush requests that wait for this one */
 };
 
@@ -125,6 +125,13 @@ int host_may_change(const struct conn *c);
 int host_may(const struct conn *c, const struct fid *f, uint32_t others_bits, int err);
 int host_may_change_dir(const struct conn *c, const struct fid *dir);
 
-/* confine.c */
-int confine_enter(const struct gofer_config *cfg); /* before threads start */
-int confine_filter(void);				  /* after, for all of them */
+/* spawn.c decides on the namespaces, confine.c makes the rest of them. */
+enum gofer_tier {
+	TIER_NAMESPACES, /* mount and pid namespaces, with or without a user namespace */
+	TIER_LANDLOCK,	 /* none to be had */
+};
+/* In the gofer, before it has threads: the root, capabilities, no_new_privs. May replace the exports' descriptors. */
+int confine_enter(const struct gofer_config *cfg);
+void confine_set_tier(enum gofer_tier tier, bool user_ns);
+int confine_filter(const struct gofer_config *cfg); /* filter.c; after threads started, for all of them */
+int confine_landlock(const struct gofer_config *cfg); /* landlock.c */

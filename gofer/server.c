@@ -211,19 +211,19 @@ static int reply_send(struct conn *c, struct worker *w, uint16_t tag, int err, i
 	return conn_send(c, w->tx, (size_t)n, fd);
 }
 
-/* One whose reply is on its way may share its tag with the client's next request, which counts. */
-static bool inflight_has_locked(struct conn *c, uint16_t tag, struct inflight **out)
+/* The newest of that tag: an older one has been answered. */
+static struct inflight *inflight_find_locked(struct conn *c, uint16_t tag)
 {
-	bool found = false;
-
 	list_for_each(f, &c->inflight, struct inflight, node)
-		if (f->tag == tag) {
-			*out = f;
-			found = true;
-			if (!f->answered)
-				break;
-		}
-	return found;
+		if (f->tag == tag)
+			return f;
+	return NULL;
+}
+
+static void inflight_answered(struct conn *c, struct inflight *f)
+{
+	AUTO_LOCK(&c->mu);
+	f->answered = true;
 }
 
 /* Answered when the request it means is; at once when there is none. 1: answer now. */
@@ -236,7 +236,8 @@ static int flush_defer(struct conn *c, uint16_t tag, uint16_t oldtag)
 		return -ENOMEM;
 	fl->tag = tag;
 	AUTO_LOCK(&c->mu);
-	if (!inflight_has_locked(c, oldtag, &f)) {
+	f = inflight_find_locked(c, oldtag);
+	if (!f) {
 		free(fl);
 		return 1;
 	}
@@ -287,9 +288,10 @@ static int request_begin(struct conn *c, struct worker *w, size_t len, struct in
 	f->answered = false;
 	list_init(&f->flushes);
 	AUTO_LOCK(&c->mu);
-	if (inflight_has_locked(c, f->tag, &other) && !other->answered)
+	other = inflight_find_locked(c, f->tag);
+	if (other && !other->answered)
 		return -EBADMSG; /* two requests under one tag */
-	list_push_back(&c->inflight, &f->node);
+	list_push_front(&c->inflight, &f->node);
 	return 0;
 }
 
@@ -308,9 +310,7 @@ static int request_run(struct conn *c, struct worker *w, struct inflight *f)
 	}
 	err = request_serve(&req);
 	log_debug("%s: %s tag %u: %d", c->name, p9_type_name(w->t.type), tag, err);
-	mutex_lock(&c->mu);
-	f->answered = true; /* the client may use the tag again as soon as it has the reply */
-	mutex_unlock(&c->mu);
+	inflight_answered(c, f);
 	err = reply_send(c, w, tag, err, req.donate);
 	if (req.donate >= 0)
 		close(req.donate);
@@ -436,7 +436,7 @@ int gofer_serve(const struct gofer_config *cfg)
 	if (!err)
 		err = workers_start(workers > GOFER_WORKERS_MAX ? GOFER_WORKERS_MAX : workers);
 	if (!err && cfg->confinement != GOFER_UNCONFINED)
-		err = confine_filter();
+		err = confine_filter(cfg);
 	if (err) {
 		log_error("cannot serve: %s", strerror(-err));
 		return 1;

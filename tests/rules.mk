@@ -17,6 +17,7 @@ UNIT_LIBS_abi := abi
 UNIT_LIBS_platform := platform abi
 UNIT_LIBS_vfs := vfs abi
 UNIT_LIBS_gofer := gofer abi
+UNIT_LIBS_p9 := gofer vfs abi
 UNIT_LIBS_sentry := sentry gofer vfs platform abi
 
 unit_src = $(sort $(wildcard tests/unit/$(1)/*.c))

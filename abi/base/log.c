@@ -24,6 +24,11 @@ void log_init(const char *who, int fd, enum log_level max)
 	atomic_store(&log_fd, fd);
 }
 
+int log_get_fd(void)
+{
+	return atomic_load(&log_fd);
+}
+
 bool log_enabled(enum log_level level)
 {
 	return atomic_load_explicit(&log_fd, memory_order_relaxed) >= 0 &&

@@ -9,6 +9,7 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 /* fd: -1 turns logging off. who: "sentry", "gofer", ...; must outlive the process. */
 void log_init(const char *who, int fd, enum log_level max);
+int log_get_fd(void); /* -1: off; for who closes all other descriptors */
 bool log_enabled(enum log_level level);
 void log_write(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* For the user: written to stderr whatever the level, unless log_set_quiet() was called. */

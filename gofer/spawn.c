@@ -1,0 +1,188 @@
+/* Starting the gofer's process.
+ *
+ * The process is made in new namespaces by clone itself, so that it is one process and not two (a pid namespace
+ * begins with the child of who asks for it). Only the parent may map more than one id into the child's user
+ * namespace: the child waits on a pipe for "mapped", and ends when the pipe does instead. Tiers, in
+ * this order:
+ *	user, mount, pid, ipc namespaces
+ *	the same without a user namespace, for root where those are forbidden
+ *	none: Landlock and the filter alone (landlock.c) */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "abi/base/log.h"
+#include "gofer/gofer_impl.h"
+
+#define NS_MOST (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC)
+
+static int write_file(const char *path, const char *text, size_t n)
+{
+	AUTO(fd) int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, n) != (ssize_t)n)
+		return -errno;
+	return 0;
+}
+
+/* Every id that exists here, as itself: needs privilege here. The text of our own map names them. */
+static int map_identity(pid_t pid, const char *kind)
+{
+	char path[64], out[4096];
+	unsigned long inside, outside, count;
+	size_t n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/%s", kind);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	while (n + 64 < sizeof(out) && fscanf(f, "%lu %lu %lu", &inside, &outside, &count) == 3)
+		n += (size_t)snprintf(out + n, sizeof(out) - n, "%lu %lu %lu\n", inside, inside,
+				      count);
+	fclose(f);
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, kind);
+	return write_file(path, out, n);
+}
+
+static int map_one(pid_t pid, const char *kind, unsigned id)
+{
+	char path[64], text[64];
+	int n = snprintf(text, sizeof(text), "%u %u 1\n", id, id);
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, kind);
+	return write_file(path, text, (size_t)n);
+}
+
+static int map_ids(pid_t pid)
+{
+	char path[64];
+	int err;
+
+	if (map_identity(pid, "uid_map") == 0)
+		return map_identity(pid, "gid_map");
+	snprintf(path, sizeof(path), "/proc/%d/setgroups", pid);
+	err = write_file(path, "deny", 4);
+	if (!err)
+		err = map_one(pid, "uid_map", geteuid());
+	return err ? err : map_one(pid, "gid_map", getegid());
+}
+
+static int fd_cmp(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* Closes all but the exports', stderr, the log's and `also`. */
+static int close_others(const struct gofer_config *cfg, int also)
+{
+	size_t n = 0;
+	unsigned from = 0;
+	int *keep = malloc((2 * cfg->n + 3) * sizeof(*keep));
+
+	if (!keep)
+		return -ENOMEM;
+	keep[n++] = STDERR_FILENO;
+	keep[n++] = also;
+	if (log_get_fd() >= 0)
+		keep[n++] = log_get_fd();
+	for (size_t i = 0; i < cfg->n; i++) {
+		keep[n++] = cfg->exports[i].fd;
+		keep[n++] = cfg->exports[i].sock;
+	}
+	qsort(keep, n, sizeof(*keep), fd_cmp);
+	for (size_t i = 0; i < n; i++) {
+		if ((unsigned)keep[i] > from)
+			close_range(from, (unsigned)keep[i] - 1, 0);
+		from = (unsigned)keep[i] + 1;
+	}
+	close_range(from, ~0U, 0);
+	free(keep);
+	return 0;
+}
+
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	for (int s = 1; s < 32; s++)
+		signal(s, SIG_DFL);
+	/* The terminal's signals are for the launcher and the guest: the gofer ends when the sentry has. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGQUIT, SIG_IGN);
+	signal(SIGTSTP, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+}
+
+static void child_main(const struct gofer_config *cfg, int go)
+{
+	char tier;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	reset_signals();
+	prctl(PR_SET_NAME, "gofer");
+	if (close_others(cfg, go) < 0)
+		_exit(1);
+	/* After PR_SET_PDEATHSIG: if the parent was gone before, the pipe is too. */
+	if (read(go, &tier, 1) != 1)
+		_exit(1);
+	close(go);
+	confine_set_tier(tier == 'l' ? TIER_LANDLOCK : TIER_NAMESPACES, tier == 'u');
+	_exit(gofer_serve(cfg));
+}
+
+/* One attempt with these namespaces. The child doesn't run on without our word. */
+static int try_spawn(const struct gofer_config *cfg, unsigned long ns, char tier, pid_t *out)
+{
+	int go[2], err = 0;
+	pid_t pid;
+
+	if (pipe2(go, O_CLOEXEC) < 0)
+		return -errno;
+	pid = ns ? (pid_t)syscall(SYS_clone, ns | SIGCHLD, NULL, NULL, NULL, NULL) : fork();
+	if (pid == 0) {
+		close(go[1]);
+		child_main(cfg, go[0]);
+	}
+	err = pid < 0 ? -errno : 0;
+	close(go[0]);
+	if (!err && (ns & CLONE_NEWUSER))
+		err = map_ids(pid);
+	if (!err && write(go[1], &tier, 1) != 1)
+		err = -EPIPE;
+	close(go[1]);
+	if (err && pid > 0)
+		waitpid(pid, NULL, 0);
+	if (!err)
+		*out = pid;
+	return err;
+}
+
+int gofer_spawn(const struct gofer_config *cfg, pid_t *pid)
+{
+	unsigned long ns = NS_MOST | (cfg->own_net ? CLONE_NEWNET : 0);
+	int err = -EPERM;
+
+	if (cfg->confinement != GOFER_UNCONFINED) {
+		err = try_spawn(cfg, ns | CLONE_NEWUSER, 'u', pid);
+		if (err && geteuid() == 0)
+			err = try_spawn(cfg, ns, 'n', pid);
+	}
+	if (err)
+		err = try_spawn(cfg, 0, 'l', pid);
+	for (size_t i = 0; i < cfg->n; i++) {
+		close(cfg->exports[i].fd);
+		close(cfg->exports[i].sock);
+	}
+	return err;
+}

@@ -1,0 +1,96 @@
+#include "tests/unit/p9/tree.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "abi/base/log.h"
+#include "vfs/cred.h"
+#include "vfs/dirent.h"
+#include "vfs/fs.h"
+#include "vfs/mount.h"
+#include "vfs/vfs.h"
+
+const char *tree_host(struct tree *t, const char *name)
+{
+	static char buf[4][512];
+	static int i;
+
+	i = (i + 1) % 4;
+	snprintf(buf[i], sizeof(buf[i]), "%s/%s", t->dir, name);
+	return buf[i];
+}
+
+void tree_write_host(struct tree *t, const char *name, const char *text)
+{
+	FILE *f = fopen(tree_host(t, name), "w");
+
+	cr_assert(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+void tree_open(struct tree *t, const struct tree_options *o)
+{
+	struct gofer_export e = {.flags = o->export_flags, .name = "test"};
+	struct gofer_config cfg = {
+		.exports = &e,
+		.n = 1,
+		.confinement = o->confinement,
+	};
+	struct p9fs_options opts = {.cache = o->cache};
+	int sv[2];
+
+	memset(t, 0, sizeof(*t));
+	if (getenv("P9_DEBUG"))
+		log_init("test", 2, LOG_DEBUG);
+	umask(0);
+	strcpy(t->dir, "/tmp/p9test-XXXXXX");
+	cr_assert(mkdtemp(t->dir));
+	chmod(t->dir, 0755);
+	if (o->stream)
+		cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	else
+		cr_assert_eq(gofer_socketpair(sv), 0);
+	e.fd = open(t->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	e.sock = sv[1];
+	cr_assert_eq(gofer_spawn(&cfg, &t->gofer), 0);
+	t->sock = sv[0];
+	if (o->unmounted)
+		return;
+	t->sock = -1;
+	vfs_init(1000);
+	cr_assert_eq(p9fs_new(sv[0], &opts, &t->fs), 0);
+	t->cred = cred_new_root();
+	cr_assert_eq(mount_ns_new(t->fs, 0, &t->ns), 0);
+	mount_ns_root(t->ns, &t->ctx.root);
+	path_set(&t->ctx.cwd, &t->ctx.root);
+	t->ctx.cred = t->cred;
+}
+
+int tree_close(struct tree *t)
+{
+	char cmd[128];
+	int status = -1;
+
+	if (t->ns) {
+		path_put(&t->ctx.root);
+		path_put(&t->ctx.cwd);
+		mount_ns_put(t->ns);
+		fs_put(t->fs);
+		cred_put(t->cred);
+	}
+	if (t->sock >= 0)
+		close(t->sock);
+	if (t->gofer > 0)
+		waitpid(t->gofer, &status, 0);
+	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", t->dir);
+	cr_assert_eq(system(cmd), 0);
+	return status;
+}
