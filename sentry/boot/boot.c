@@ -258,8 +258,13 @@ int boot_run(const struct boot_config *cfg)
 	int r, status;
 
 	default_rlimits(b.rlimits);
-	if (start_kernel(&b) || start_vfs(&b) || enter_workdir(&b) || open_stdio(&b))
+	log_debug("start");
+	if (start_kernel(&b))
 		return -1;
+	log_debug("the platform runs");
+	if (start_vfs(&b) || enter_workdir(&b) || open_stdio(&b))
+		return -1;
+	log_debug("the tree is built");
 	if (cfg->strace_fd >= 0)
 		strace_init(cfg->strace_fd, 0);
 	if (forward_start(cfg->control_fd))
@@ -270,9 +275,11 @@ int boot_run(const struct boot_config *cfg)
 			      strerror(-r));
 	if (start_program(&b))
 		return -1;
+	log_debug("the program runs");
 	fdtable_put(b.files);
 	control_send(cfg->control_fd, CONTROL_STARTED, 0, NULL);
 	status = kernel_wait();
+	log_debug("the program has ended");
 	control_send(cfg->control_fd, CONTROL_STATUS, status, NULL);
 	return 0;
 }

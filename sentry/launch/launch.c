@@ -154,12 +154,14 @@ static void set_status(struct launcher *l, int wait_status)
 		l->status = 128 + WTERMSIG(wait_status);
 }
 
-static void on_control(struct launcher *l)
+/* One message: 1; 0 when there is none; -1 at the end of the connection (SIGCHLD follows). */
+static int on_control(struct launcher *l)
 {
 	struct control_message m;
+	int r = control_recv(l->control, &m, MSG_DONTWAIT);
 
-	if (control_recv(l->control, &m, MSG_DONTWAIT) <= 0)
-		return;
+	if (r <= 0)
+		return r == -EAGAIN ? 0 : -1;
 	switch (m.kind) {
 	case CONTROL_STARTED:
 		l->started = true;
@@ -183,6 +185,7 @@ static void on_control(struct launcher *l)
 	default:
 		break;
 	}
+	return 1;
 }
 
 /* Reaps children. True when the sentry is gone. */
@@ -204,7 +207,8 @@ static bool reap(struct launcher *l)
 			continue;
 		l->sentry = 0;
 		sentry_gone = true;
-		on_control(l);
+		while (l->status < 0 && on_control(l) > 0)
+			;
 		if (l->status < 0) {
 			if (WIFSIGNALED(st))
 				log_user("the sandbox was killed by signal %d", WTERMSIG(st));
@@ -271,10 +275,8 @@ static void forward(struct launcher *l)
 		}
 		if (n > 0 && p[0].revents && on_signal(l))
 			return;
-		if (n > 0 && p[1].revents & POLLIN)
-			on_control(l);
-		else if (n > 0 && p[1].revents)
-			p[1].fd = -1; /* hung up: SIGCHLD follows */
+		if (n > 0 && p[1].revents && on_control(l) < 0)
+			p[1].fd = -1;
 	}
 }
 
