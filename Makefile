@@ -57,9 +57,6 @@ run:
 	@$(MAKE) --no-print-directory -s all
 	$(BUILD)/sentry exec -- sh -c 'echo "Hello from pid $$$$ of $$(uname -sr), running as $$(id -un)"; ls /'
 
-bench: $(BUILD)/sentry
-	@if [ -x bench/run ]; then bench/run $(BUILD)/sentry; else echo 'no benchmarks here yet'; fi
-
 PREFIX ?= /usr/local
 install: all
 	install -D -m 755 $(BUILD)/sentry $(DESTDIR)$(PREFIX)/bin/sentry
@@ -81,6 +78,6 @@ help:
 	@echo 'make install    to $$(DESTDIR)$$(PREFIX), PREFIX=$(PREFIX)'
 	@echo 'make clean      removes $(BUILD)'
 
-.PHONY: all asan tsan debug run bench install clean help
+.PHONY: all asan tsan debug run install clean help
 .DELETE_ON_ERROR:
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
