@@ -310,9 +310,9 @@ static void group_continue_locked(struct thread_group *tg)
 	}
 }
 
-/* pid_namespaces(7): the other processes inside can send the first one only what it has a handler for. Its
- * own signals and the kernel's act as on any process (abort() must end it; so must the user's
- * Ctrl-C). */
+/* pid_namespaces(7): the other processes inside can send the first one only what it has a handler
+ * for (or blocks). Its own signals and the kernel's act as on any process: abort() must end it, and
+ * so must the user's Ctrl-C. */
 static bool init_protected(struct task *t, const struct guest_siginfo *info)
 {
 	if (!kernel->init || t->tg != kernel->init->tg || info->si_code > 0)
@@ -330,8 +330,6 @@ static bool signal_prepare_locked(struct task *t, const struct guest_siginfo *in
 
 	if (tg->exiting)
 		return signo == SIGKILL && !tg->zombie;
-	if (init_protected(t, info))
-		return false;
 	if (SIGBIT(signo) & SIGSET_STOP) {
 		group_flush_locked(tg, SIGBIT(SIGCONT));
 	} else if (signo == SIGCONT) {
@@ -342,7 +340,7 @@ static bool signal_prepare_locked(struct task *t, const struct guest_siginfo *in
 		return true;
 	if (t->ptrace && signo != SIGKILL)
 		return true;
-	return !signal_is_ignored_locked(t, signo);
+	return !signal_is_ignored_locked(t, signo) && !init_protected(t, info);
 }
 
 /* Standard signals get through without their details when there is no room; realtime ones that
