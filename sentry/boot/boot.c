@@ -22,6 +22,7 @@
 #include "sentry/fs/hostfile.h"
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/memory_limit.h"
 #include "sentry/kernel/task.h"
 #include "sentry/kernel/timer.h"
 #include "sentry/launch/confine.h"
@@ -268,6 +269,8 @@ int boot_run(const struct boot_config *cfg)
 	if (cfg->strace_fd >= 0)
 		strace_init(cfg->strace_fd, 0);
 	if (forward_start(cfg->control_fd))
+		return report(&b, EXIT_SENTRY, "cannot start a thread");
+	if (cfg->memory_limit && memory_limit_start(cfg->memory_limit))
 		return report(&b, EXIT_SENTRY, "cannot start a thread");
 	r = confine_filter_calls();
 	if (r)

@@ -1,0 +1,111 @@
+/* A watcher instead of a cgroup, which an ordinary user may not make: it looks at the resident memory of
+ * every address space and of the in-memory file systems, the more often the less is left, and ends
+ * the largest process when the limit is passed, as the host's kernel does in a memory cgroup. In-memory files are
+ * bounded exactly (ENOSPC). What is faulted in between two looks can go over the limit for that time. Only sandboxes
+ * with a limit pay for the looking. */
+#include "sentry/kernel/memory_limit.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <time.h>
+
+#include "abi/base/log.h"
+#include "sentry/kernel/kernel.h"
+#include "sentry/kernel/signal.h"
+#include "sentry/kernel/task.h"
+#include "sentry/mm/mm.h"
+#include "vfs/tmpfs/page_pool.h"
+
+#define PERIOD_MIN_NS 5000000u	 /* close to the limit */
+#define PERIOD_MAX_NS 200000000u /* nothing used yet */
+#define GROUPS_MAX 4096
+
+struct watch {
+	uint64_t limit;
+	struct mm *mms[GROUPS_MAX]; /* referenced for the time of a look */
+	struct thread_group *groups[GROUPS_MAX];
+	size_t n;
+};
+
+static bool collect(struct task *t, void *arg)
+{
+	struct watch *w = arg;
+
+	if (t->tg->leader != t || !t->mm || w->n == GROUPS_MAX)
+		return w->n < GROUPS_MAX;
+	w->mms[w->n] = mm_get(t->mm);
+	w->groups[w->n++] = thread_group_get(t->tg);
+	return true;
+}
+
+static void kill_group(struct thread_group *tg, uint64_t rss)
+{
+	struct guest_siginfo info;
+
+	log_warn("memory limit passed: process %d (%lu MiB) is ended", tg->tgid, rss >> 20);
+	siginfo_kernel(&info, SIGKILL);
+	signal_send_group(tg, &info);
+}
+
+/* The share of the limit that is in use, in 1/1000. */
+static uint64_t look(struct watch *w)
+{
+	uint64_t total = page_pool_used() * GUEST_PAGE_SIZE, largest = 0;
+	size_t victim = 0;
+
+	w->n = 0;
+	mutex_lock(&kernel->tasks_lock);
+	task_each_locked(collect, w);
+	mutex_unlock(&kernel->tasks_lock);
+	for (size_t i = 0; i < w->n; i++) {
+		uint64_t rss = mm_rss_bytes(w->mms[i]);
+
+		total += rss;
+		if (rss > largest) {
+			largest = rss;
+			victim = i;
+		}
+	}
+	if (total > w->limit && w->n)
+		kill_group(w->groups[victim], largest);
+	for (size_t i = 0; i < w->n; i++) {
+		mm_put(w->mms[i]);
+		thread_group_put(w->groups[i]);
+	}
+	return total / (w->limit / 1000 + 1);
+}
+
+static void *watch_thread(void *arg)
+{
+	static struct watch w;
+
+	w.limit = *(const uint64_t *)arg;
+	for (;;) {
+		uint64_t used = look(&w), period = PERIOD_MIN_NS;
+		struct timespec ts;
+
+		if (used < 1000)
+			period += (PERIOD_MAX_NS - PERIOD_MIN_NS) / 1000 * (1000 - used);
+		ts = (struct timespec){.tv_nsec = (long)period};
+		nanosleep(&ts, NULL);
+	}
+	return NULL;
+}
+
+int memory_limit_start(uint64_t limit)
+{
+	static uint64_t kept;
+	pthread_attr_t attr;
+	pthread_t t;
+	int r;
+
+	kept = limit;
+	page_pool_set_limit(limit / GUEST_PAGE_SIZE);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 64 << 10);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	r = pthread_create(&t, &attr, watch_thread, &kept);
+	pthread_attr_destroy(&attr);
+	return -r;
+}
