@@ -16,6 +16,12 @@
 
 #include "abi/base/log.h"
 
+/* Linux 6.6: the helper is woken on the CPU of the thread that clones, which sleeps meanwhile. */
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
+#endif
+
 void approval_add(struct platform *p, struct approval *a)
 {
 	AUTO_LOCK(&p->mu);
@@ -122,6 +128,8 @@ int helper_start(struct platform *p)
 	p->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (p->epoll < 0 || p->event < 0)
 		return -errno;
+	if (p->listener >= 0)
+		ioctl(p->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
 	r = watch(p, p->event, NULL);
 	if (r == 0 && p->listener >= 0)
 		r = watch(p, p->listener, p);
