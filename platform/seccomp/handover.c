@@ -35,8 +35,10 @@ uint64_t handover_give(struct pf_thread *t, uint32_t state)
 
 	s->seq = ++t->seq;
 	__atomic_exchange_n(&s->state, state, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&s->stub_sleeps, __ATOMIC_SEQ_CST))
+	if (__atomic_load_n(&s->stub_sleeps, __ATOMIC_SEQ_CST)) {
 		futex_wake(&s->state, 1);
+		regime_woke(t);
+	}
 	return spin;
 }
 

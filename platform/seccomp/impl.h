@@ -258,6 +258,7 @@ void regime_start(struct platform *p, uint64_t tsc0, uint64_t ns0);
 void regime_init(struct pf_thread *t);
 void regime_end(struct pf_thread *t);
 uint64_t regime_give(struct pf_thread *t);
+void regime_woke(struct pf_thread *t);
 void regime_reported(struct pf_thread *t, bool hit);
 void regime_place(struct pf_thread *t);
 

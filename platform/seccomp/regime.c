@@ -16,7 +16,8 @@
  *
  * The score is the time that spinning has saved lately, in us: a call that was caught spinning
  * saves a switch; a spin that ran out cost itself and a wake; a report that S saw late (T says
- * when it reported) means that S was preempted, so that the CPU was not to spare after all.
+ * when it reported) means that S was preempted, so that the CPU was not to spare after all; a call
+ * that blocked costs the wake of T's CPU, which S is not on.
  *
  * What T says (CPU, time) is the guest's word: at worst it slows itself down. */
 #include "platform/seccomp/impl.h"
@@ -34,6 +35,7 @@
 #define SCORE_MAX 1000
 #define SCORE_HIT 3
 #define SCORE_MISS 100
+#define SCORE_WAKE 50
 #define PAUSE_MIN_US 2000
 #define PAUSE_MAX_US 1000000
 #define YIELDS 100
@@ -134,6 +136,15 @@ void regime_reported(struct pf_thread *t, bool hit)
 			spin_enter(t);
 	}
 	regime_place(t);
+}
+
+/* T slept, so S had to wake it: from another CPU, if S spins. A thread that blocks every few calls
+ * is better off on one CPU. */
+void regime_woke(struct pf_thread *t)
+{
+	t->regime.quick = 0;
+	if (t->regime.spinning)
+		t->regime.score -= SCORE_WAKE;
 }
 
 /* How long S is to spin, in TSC cycles; tells T its part. */

@@ -66,6 +66,8 @@ static int block(struct task *t, uint32_t seq, uint64_t deadline_ns, _Atomic boo
 	atomic_store(&t->sleeping, true);
 	atomic_store_explicit(&t->state, TASK_SLEEPING, memory_order_relaxed);
 	t->counts.nvcsw++;
+	if (t->pt && kernel->pf_ops->will_block)
+		kernel->pf_ops->will_block(t->pt);
 	while (atomic_load(&t->wake_seq) == seq && !err)
 		err = word_wait(&t->wake_seq, seq, deadline_ns);
 	atomic_store_explicit(&t->state, TASK_RUNNING, memory_order_relaxed);
