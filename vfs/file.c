@@ -150,7 +150,8 @@ int file_open_path(const struct path *path, int flags, const struct cred *cred, 
 		*out = f;
 		return 0;
 	}
-	f = file_alloc(path, (flags & ~OPEN_ONLY_FLAGS) | FLAG_LARGEFILE,
+	/* A terminal's open looks at O_NOCTTY. */
+	f = file_alloc(path, (flags & ~(OPEN_ONLY_FLAGS & ~O_NOCTTY)) | FLAG_LARGEFILE,
 		       access_mode(flags) | default_mode(i), cred);
 	if (!f)
 		return -ENOMEM;
@@ -168,6 +169,7 @@ int file_open_path(const struct path *path, int flags, const struct cred *cred, 
 		return r;
 	}
 	assert(f->ops);
+	atomic_fetch_and_explicit(&f->flags, ~O_NOCTTY, memory_order_relaxed);
 	notify_dirent(path->dirent, IN_OPEN);
 	*out = f;
 	return 0;

@@ -37,7 +37,15 @@ static bool host_tty_tostop(struct tty *t)
 /* /dev/tty of a sandbox whose terminal is the host's. */
 static int host_tty_open(struct tty *t, struct file *f)
 {
-	return -ENXIO; /* replaced by hostfile.c */
+	return host_file_adopt(container_of(t, struct host_tty, tty)->fd, f);
+}
+
+struct tty *hostfile_console(void)
+{
+	AUTO_LOCK(&list_mu);
+	struct host_tty *ht = list_first(&ttys, struct host_tty, node);
+
+	return ht ? tty_get(&ht->tty) : NULL;
 }
 
 static const struct tty_ops host_tty_ops = {

@@ -35,9 +35,14 @@
 
 /* ---- file operations ----------------------------------------------------------------------- */
 
+static struct host_inode *priv_of(const struct file *f)
+{
+	return f->priv;
+}
+
 static ssize_t op_read(struct file *f, struct uio *dst, uint64_t off)
 {
-	struct host_inode *hi = host_i(f->inode);
+	struct host_inode *hi = priv_of(f);
 	int r = hi->tty ? tty_check_read(&hi->tty->tty) : 0;
 
 	if (r < 0)
@@ -57,7 +62,7 @@ static void send_sigpipe(void)
 
 static ssize_t op_write(struct file *f, struct uio *src, uint64_t off, uint64_t *end)
 {
-	struct host_inode *hi = host_i(f->inode);
+	struct host_inode *hi = priv_of(f);
 	ssize_t r = hi->tty ? tty_check_write(&hi->tty->tty) : 0;
 
 	if (r < 0)
@@ -70,24 +75,24 @@ static ssize_t op_write(struct file *f, struct uio *src, uint64_t off, uint64_t 
 
 static int64_t op_seek(struct file *f, int64_t off, int whence)
 {
-	struct host_inode *hi = host_i(f->inode);
+	struct host_inode *hi = priv_of(f);
 
 	return hi->seekable ? host_seek(hi, f, off, whence) : -ESPIPE;
 }
 
 static uint32_t op_poll(struct file *f)
 {
-	return host_poll_now(&host_i(f->inode)->poll);
+	return host_poll_now(&priv_of(f)->poll);
 }
 
 static struct waitq *op_waitq(struct file *f)
 {
-	return host_poll_waitq(&host_i(f->inode)->poll);
+	return host_poll_waitq(&priv_of(f)->poll);
 }
 
 static int64_t op_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t arg)
 {
-	struct host_inode *hi = host_i(f->inode);
+	struct host_inode *hi = priv_of(f);
 
 	if (cmd == FIONREAD && inode_type(&hi->i) != S_IFREG) {
 		int n = 0;
@@ -101,7 +106,7 @@ static int64_t op_ioctl(struct file *f, struct task *t, unsigned cmd, uint64_t a
 
 static int op_mmap(struct file *f, int prot, bool shared, struct file_mapping *out)
 {
-	struct host_inode *hi = host_i(f->inode);
+	struct host_inode *hi = priv_of(f);
 
 	if (inode_type(&hi->i) != S_IFREG || hi->access == O_WRONLY)
 		return -ENODEV;
@@ -111,9 +116,14 @@ static int op_mmap(struct file *f, int prot, bool shared, struct file_mapping *o
 
 static int op_fsync(struct file *f, bool datasync)
 {
-	int fd = host_i(f->inode)->fd;
+	int fd = priv_of(f)->fd;
 
 	return (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
+}
+
+static void op_release(struct file *f)
+{
+	inode_put(&priv_of(f)->i);
 }
 
 static const struct file_ops hostfile_ops = {
@@ -125,6 +135,7 @@ static const struct file_ops hostfile_ops = {
 	.ioctl = op_ioctl,
 	.mmap = op_mmap,
 	.fsync = op_fsync,
+	.release = op_release,
 };
 
 /* ---- inode operations ---------------------------------------------------------------------- */
@@ -165,10 +176,8 @@ static int host_setattr(struct inode *inode, const struct vfs_setattr *sa)
 	return 0;
 }
 
-static int host_open(struct inode *inode, struct file *f)
+static int open_on(struct host_inode *hi, struct file *f)
 {
-	struct host_inode *hi = host_i(inode);
-
 	if (f->mode & FILE_READ && hi->access == O_WRONLY)
 		return -EACCES;
 	if (f->mode & FILE_WRITE && hi->access == O_RDONLY)
@@ -176,7 +185,14 @@ static int host_open(struct inode *inode, struct file *f)
 	f->ops = &hostfile_ops;
 	f->mode &= ~(uint32_t)(FILE_SEEKABLE | FILE_STREAM);
 	f->mode |= hi->seekable ? FILE_SEEKABLE : FILE_STREAM;
+	inode_get(&hi->i);
+	f->priv = hi;
 	return 0;
+}
+
+static int host_open(struct inode *inode, struct file *f)
+{
+	return open_on(host_i(inode), f);
 }
 
 static void host_release(struct inode *inode)
@@ -258,17 +274,15 @@ static void name_for(const struct host_inode *hi, const struct stat *st, char *b
 		 kind, (unsigned long long)hi->i.ino);
 }
 
-int hostfile_new(int host_fd, const struct cred *cred, struct file **out)
+/* Takes fd over in any case. */
+static int host_inode_new(int host_fd, const struct cred *cred, struct host_inode **out)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	static _Atomic uint64_t next_ino = 1;
 	AUTO(fd) int fd = host_fd;
 	int flags = fcntl(fd, F_GETFL), r;
-	AUTO(dirent) struct dirent *d = NULL;
 	struct host_inode *hi;
 	struct stat st;
-	struct path path;
-	char name[64];
 
 	if (flags < 0 || fstat(fd, &st) < 0)
 		return -errno;
@@ -290,12 +304,46 @@ int hostfile_new(int host_fd, const struct cred *cred, struct file **out)
 		inode_put(&hi->i);
 		return r;
 	}
+	*out = hi;
+	return 0;
+}
+
+int host_file_adopt(int host_fd, struct file *f)
+{
+	struct host_inode *hi;
+	int fd = fcntl(host_fd, F_DUPFD_CLOEXEC, 3), r;
+
+	if (fd < 0)
+		return -ENFILE;
+	r = host_inode_new(fd, f->cred, &hi);
+	if (r < 0)
+		return r;
+	r = open_on(hi, f);
+	inode_put(&hi->i); /* the file holds it */
+	return r;
+}
+
+int hostfile_new(int host_fd, const struct cred *cred, struct file **out)
+{
+	AUTO(dirent) struct dirent *d = NULL;
+	int flags = fcntl(host_fd, F_GETFL), r;
+	struct host_inode *hi;
+	struct stat st;
+	struct path path;
+	char name[64];
+
+	r = host_inode_new(host_fd, cred, &hi);
+	if (r < 0)
+		return r;
+	if (fstat(hi->fd, &st) < 0)
+		memset(&st, 0, sizeof(st));
 	name_for(hi, &st, name, sizeof(name));
 	r = dirent_new_anon(host_fs, name, &hi->i, &d);
 	if (r < 0)
 		return r;
 	path = (struct path){anon_mount(), d};
-	r = file_open_path(&path, flags & (O_ACCMODE | O_APPEND | O_NONBLOCK), cred, out);
+	r = file_open_path(&path, (flags & (O_ACCMODE | O_APPEND | O_NONBLOCK)) | O_NOCTTY, cred,
+			   out);
 	if (r == 0)
 		(*out)->pos = atomic_load(&hi->host_off);
 	return r;
@@ -308,6 +356,6 @@ struct tty *hostfile_tty(struct fdtable *files, int fd)
 
 	if (fdtable_get(files, fd, &f) < 0 || f->ops != &hostfile_ops)
 		return NULL;
-	hi = host_i(f->inode);
+	hi = priv_of(f);
 	return hi->tty ? tty_get(&hi->tty->tty) : NULL;
 }

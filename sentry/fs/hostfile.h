@@ -13,3 +13,5 @@ int hostfile_new(int host_fd, const struct cred *cred, struct file **out);
 struct tty *hostfile_tty(struct fdtable *files, int fd);
 /* The host terminal's size has changed: SIGWINCH to its foreground group. */
 void hostfile_winsize_changed(void);
+/* What /dev/console is: the first terminal of the host that was taken over, with a reference; NULL. */
+struct tty *hostfile_console(void);

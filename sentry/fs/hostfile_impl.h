@@ -50,6 +50,9 @@ int64_t host_seek(struct host_inode *hi, struct file *f, int64_t off, int whence
 /* A second descriptor on the same object with O_NONBLOCK, or -1. */
 int host_reopen_nonblock(int fd, int access);
 
+/* hostfile.c: makes f, of whatever inode, a file of this host descriptor (duplicated). */
+int host_file_adopt(int host_fd, struct file *f);
+
 /* host_tty.c */
 int host_tty_get(int fd, uint64_t host_rdev, struct host_tty **out);
 int64_t host_tty_ioctl(struct host_inode *hi, struct file *f, struct task *t, unsigned cmd,

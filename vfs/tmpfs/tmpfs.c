@@ -235,6 +235,12 @@ int tmpfs_new(const char *options, const struct cred *cred, struct fs **out)
 	return tmpfs_mount(&tmpfs_type, "none", options, cred, out);
 }
 
+int tmpfs_new_type(const struct fs_type *type, const char *source, const char *options,
+		   const struct cred *cred, struct fs **out)
+{
+	return instance_new(type, false, source, options, cred, out);
+}
+
 static struct fs *internal_fs;
 
 static void internal_make(void)

@@ -1,0 +1,57 @@
+/* Pseudoterminals: pty(7), and the file system that shows their slaves, devpts. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi/base/list.h"
+#include "abi/base/lock.h"
+#include "sentry/fs/ldisc.h"
+#include "sentry/fs/tty.h"
+#include "sentry/kernel/timer.h"
+#include "vfs/waitq.h"
+
+struct cred;
+struct devpts;
+struct file;
+struct fs;
+
+#define PTY_MAX 4096
+
+struct pty {
+	struct tty tty;		/* the references: master, each slave file, each slave inode */
+	struct devpts *devpts;	/* immutable; holds the number while the master is open */
+	struct fs *fs;		/* keeps devpts */
+	unsigned index;
+
+	/* What stat of the slave tells: attr_lock of its inodes does not do, they come and go. */
+	struct mutex attr_mu;
+	uint32_t mode, uid, gid;
+	struct timespec atime, mtime, ctime;
+
+	struct mutex mu; /* LOCK_TTY: all below */
+	struct ldisc ld;
+	struct linux_winsize size;
+	bool locked;	     /* TIOCSPTLCK */
+	bool master_open;
+	bool slave_opened;   /* once at least */
+	bool packet;	     /* TIOCPKT */
+	bool exclusive;	     /* TIOCEXCL */
+	unsigned slaves;     /* open files */
+	struct waitq master_wq, slave_wq;
+	struct ktimer vtime; /* VTIME of a reader */
+	bool vtime_armed, vtime_over;
+};
+
+/* Makes f the master of a new pty on the instance; -ENOSPC, -ENOMEM. */
+int pty_open_master(struct fs *devpts_fs, struct file *f);
+/* Makes f a slave: -EIO while locked or when the master is gone. */
+int pty_open_slave(struct pty *p, struct file *f);
+
+/* devpts.c */
+int devpts_register(void);
+/* The instance that /dev/ptmx (5:2) outside of devpts means: the one mounted first; borrowed, NULL. */
+struct fs *devpts_default(void);
+int devpts_add(struct fs *fs, struct pty *p); /* takes a number: p->index */
+void devpts_remove(struct pty *p);
+uint32_t devpts_owner(struct fs *fs, const struct cred *cred, uint32_t *gid, uint32_t *mode);
