@@ -14,6 +14,7 @@
 #include "abi/base/cleanup.h"
 #include "abi/base/log.h"
 #include "sentry/boot/boot.h"
+#include "sentry/fs/dev.h"
 #include "sentry/fs/proc/proc.h"
 #include "sentry/fs/sysfs.h"
 #include "vfs/cred.h"
@@ -288,5 +289,5 @@ int boot_register_filesystems(void)
 		return r;
 	proc_register();
 	sysfs_register();
-	return 0;
+	return dev_init();
 }
