@@ -62,7 +62,9 @@ struct conn {
 	_Atomic bool extended;	 /* P9_VERSION_SENTRY was agreed */
 	uint32_t max_fids;
 
-	/* Owned by whichever worker epoll gave the connection to (EPOLLONESHOT). */
+	_Atomic bool owned;	 /* some worker receives from it */
+	uint64_t replied_ns;	 /* the last reply; atomic enough for a guess */
+	/* The owner's. */
 	uint8_t *rx;
 	size_t rx_have;
 

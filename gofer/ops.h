@@ -7,7 +7,7 @@
 /* X(name) for 9P2000.L, E(name) for the extension */
 #define GOFER_OPS(X, E)                                                                            \
 	/* session.c */                                                                            \
-	X(version) X(auth) X(attach) X(clunk) X(remove) E(clunkmany)                               \
+	X(version) X(auth) X(attach) X(clunk) X(remove) E(mount) E(clunkmany)                               \
 	/* walk.c */                                                                               \
 	X(walk) X(readlink) X(readdir) E(lookup) E(list)                                           \
 	/* names.c */                                                                              \

@@ -1,9 +1,11 @@
 /* The server: a fixed pool of workers on one epoll instance.
  *
- *	worker:	epoll_wait -> one connection, which is ours alone now (EPOLLONESHOT)
+ *	worker:	epoll_wait -> one connection, now owned by us
  *		receive one message, note its tag as in flight
- *		arm the connection again: another worker may take its next message
+ *		disown and arm (EPOLLONESHOT): another worker may take its next message
  *		serve; send the reply; answer the Tflushes that waited for this tag
+ *		requests come close together? own it again, unarmed, and look for the next for a
+ *		short while: waking a sleeping worker costs ten times what serving a lookup does
  *
  * So requests of one connection are served concurrently and replies overtake each other, but
  * messages are *noted* in the order of their arrival: a Tflush always finds the request it means, unless that was
@@ -13,26 +15,38 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
-#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "abi/base/log.h"
 #include "gofer/gofer_impl.h"
 
 #define WORKER_STACK (128 * 1024)
+#define SPIN_NS 40000	   /* how long a worker looks for the next message */
+#define SPIN_GAP_NS 300000 /* when the one before came no longer ago than this */
 
 static struct {
 	int epoll;
 	_Atomic int live; /* connections */
+	bool may_spin;	  /* there is a second CPU */
 	pthread_mutex_t done_mu;
 	pthread_cond_t done;
 } server = {.done_mu = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
 
 /* The struct itself is never freed (there are as many as exports): a worker may just have been told about a
  * connection that another one ends. */
@@ -89,11 +103,25 @@ static void conn_kill(struct conn *c, const char *why)
 	}
 }
 
-static int conn_arm(struct conn *c, int op)
+static bool conn_own(struct conn *c)
 {
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data.ptr = c};
+	bool no = false;
+
+	return atomic_compare_exchange_strong(&c->owned, &no, true);
+}
+
+static int conn_ctl(struct conn *c, int op, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = c};
 
 	return epoll_ctl(server.epoll, op, c->sock, &ev) < 0 ? -errno : 0;
+}
+
+/* Anyone may own it who epoll tells that there is something to receive. */
+static int conn_disown(struct conn *c, int op)
+{
+	atomic_store(&c->owned, false);
+	return conn_ctl(c, op, EPOLLIN | EPOLLRDHUP | EPOLLONESHOT);
 }
 
 /* Receiving: the size of a whole message now in w->rx, 0 when there is none yet, or -errno: the
@@ -312,23 +340,25 @@ static int request_run(struct conn *c, struct worker *w, struct inflight *f)
 	log_debug("%s: %s tag %u: %d", c->name, p9_type_name(w->t.type), tag, err);
 	inflight_answered(c, f);
 	err = reply_send(c, w, tag, err, req.donate);
+	c->replied_ns = now_ns();
 	if (req.donate >= 0)
 		close(req.donate);
 	return inflight_end(c, w, f) < 0 ? -EPIPE : err;
 }
 
-static void worker_serve(struct worker *w, struct conn *c)
+/* One message of a connection that we own, and own no longer afterwards. 1: served; 0: there was none;
+ * negative: the connection has ended. */
+static int worker_receive(struct worker *w, struct conn *c, bool wait)
 {
 	struct inflight f;
-	ssize_t n;
+	ssize_t n = c->seqpacket ? receive_packet(c, w) : receive_stream(c, w);
 	int err;
 
-	if (!ref_get_unless_zero(&c->ref))
-		return;
-	n = c->seqpacket ? receive_packet(c, w) : receive_stream(c, w);
+	if (n == 0 && wait)
+		return 0;
 	err = n > 0 ? request_begin(c, w, (size_t)n, &f) : (int)n;
 	if (!err)
-		err = conn_arm(c, EPOLL_CTL_MOD);
+		err = conn_disown(c, EPOLL_CTL_MOD);
 	if (err) {
 		conn_kill(c, err == -EPIPE || err == -ECONNRESET ? "hung up" : strerror(-err));
 		/* An entry of a request that was noted before arming failed lies on our stack. */
@@ -337,10 +367,49 @@ static void worker_serve(struct worker *w, struct conn *c)
 			list_del_init(&f.node);
 			mutex_unlock(&c->mu);
 		}
-	} else if (n > 0) {
-		err = request_run(c, w, &f);
-		if (err)
-			conn_kill(c, strerror(-err));
+		return err;
+	}
+	if (n == 0)
+		return 0;
+	err = request_run(c, w, &f);
+	if (err)
+		conn_kill(c, strerror(-err));
+	return err ? err : 1;
+}
+
+/* The connection's next message, if it comes soon. Owns the connection meanwhile, so that no other worker
+ * is woken. */
+static int worker_spin(struct worker *w, struct conn *c)
+{
+	uint64_t until = c->replied_ns + SPIN_NS;
+	int n = 0;
+
+	if (!conn_own(c))
+		return 0;
+	conn_ctl(c, EPOLL_CTL_MOD, EPOLLONESHOT);
+	do
+		n = worker_receive(w, c, true);
+	while (n == 0 && now_ns() < until);
+	if (n == 0 && conn_disown(c, EPOLL_CTL_MOD) < 0)
+		conn_kill(c, "epoll");
+	return n;
+}
+
+static void worker_serve(struct worker *w, struct conn *c)
+{
+	uint64_t last;
+	int n;
+
+	if (!ref_get_unless_zero(&c->ref))
+		return;
+	if (conn_own(c)) {
+		last = c->replied_ns;
+		n = worker_receive(w, c, false);
+		/* Worth it only if the client is in the middle of something. */
+		while (n > 0 && server.may_spin && c->replied_ns - last < SPIN_GAP_NS) {
+			last = c->replied_ns;
+			n = worker_spin(w, c);
+		}
 	}
 	conn_put(c);
 }
@@ -400,6 +469,13 @@ static uint32_t raise_nofile(void)
 	return rl.rlim_cur > 1U << 20 ? 1U << 20 : (uint32_t)rl.rlim_cur;
 }
 
+static int cpus_usable(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) < 0 ? 1 : CPU_COUNT(&set);
+}
+
 static int exports_start(const struct gofer_config *cfg, uint32_t nofile)
 {
 	uint32_t max_fids = cfg->max_fids ? cfg->max_fids : nofile > 128 ? nofile - 64 : nofile / 2;
@@ -408,10 +484,10 @@ static int exports_start(const struct gofer_config *cfg, uint32_t nofile)
 		struct conn *c = NULL;
 		int err = conn_new(&cfg->exports[i], max_fids, &c);
 
-		if (err)
+		if (err || !c)
 			return err;
 		atomic_fetch_add(&server.live, 1);
-		err = conn_arm(c, EPOLL_CTL_ADD);
+		err = conn_disown(c, EPOLL_CTL_ADD);
 		if (err)
 			return err;
 	}
@@ -427,6 +503,7 @@ int gofer_serve(const struct gofer_config *cfg)
 	signal(SIGPIPE, SIG_IGN);
 	umask(0);
 	mallopt(M_ARENA_MAX, 1);
+	server.may_spin = cpus_usable() > 1;
 	server.epoll = epoll_create1(EPOLL_CLOEXEC);
 	err = server.epoll < 0 ? -errno : host_init();
 	if (!err && cfg->confinement != GOFER_UNCONFINED)

@@ -38,25 +38,38 @@ int serve_auth(struct request *req, const struct p9_tauth *t, struct p9_rauth *r
 	return -EOPNOTSUPP;
 }
 
-int serve_attach(struct request *req, const struct p9_tattach *t, struct p9_rattach *r)
+static int attach_root(struct conn *c, uint32_t fid, struct p9_attr *attr)
 {
-	struct conn *c = req->conn;
 	AUTO(fid) struct fid *f = NULL;
 	struct stat st;
-	int fd, err;
+	int fd = fcntl(c->root_fd, F_DUPFD_CLOEXEC, 0), err;
 
-	fd = fcntl(c->root_fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &st) < 0) {
+	err = host_stat(fd, "", attr, &st);
+	if (err) {
 		close(fd);
-		return -EIO;
-	}
-	err = fid_bind(c, t->fid, fd, &st, &f);
-	if (err)
 		return err;
-	host_qid(st.st_dev, st.st_ino, st.st_mode, &r->qid);
-	return 0;
+	}
+	err = fid_bind(c, fid, fd, &st, &f);
+	if (!err)
+		f->root = true;
+	return err;
+}
+
+int serve_attach(struct request *req, const struct p9_tattach *t, struct p9_rattach *r)
+{
+	struct p9_attr attr;
+	int err = attach_root(req->conn, t->fid, &attr);
+
+	if (!err)
+		r->qid = attr.qid;
+	return err;
+}
+
+int serve_mount(struct request *req, const struct p9_tmount *t, struct p9_rmount *r)
+{
+	return attach_root(req->conn, t->fid, &r->attr);
 }
 
 int serve_clunk(struct request *req, const struct p9_tclunk *t, struct p9_rclunk *r)

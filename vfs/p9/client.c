@@ -15,20 +15,27 @@
 #include "vfs/p9/client.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "abi/base/log.h"
 
+#define SPIN_MIN_NS 2000
+#define SPIN_MAX_NS 40000
+
 struct p9_client {
 	int sock;
-	bool seqpacket, extended; /* immutable after p9_client_new */
+	bool seqpacket, extended, may_spin; /* immutable after p9_client_new */
 	uint32_t msize;
 	_Atomic bool dead;
 	struct mutex send_mu; /* streams */
 	uint8_t *rx;	      /* the leader's */
+	unsigned spin_ns;     /* the leader's: how long to look before it sleeps */
+	unsigned spin_skips;
 
 	struct mutex mu; /* all below */
 	struct cond call_freed;
@@ -199,6 +206,41 @@ static int call_send(struct p9_call *call)
 	return err;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* Replies usually come within microseconds, where going to sleep and being woken takes many times that: look a while
+ * first. A look that was in vain halves the next; when it is down to nothing, only one reply in 16 is looked for. */
+static ssize_t recv_spin(struct p9_client *c, struct msghdr *msg)
+{
+	size_t control = msg->msg_controllen;
+	uint64_t until;
+	ssize_t n;
+
+	if (c->spin_ns < SPIN_MIN_NS && ++c->spin_skips < 16)
+		return -1;
+	c->spin_skips = 0;
+	until = now_ns() + (c->spin_ns < SPIN_MIN_NS ? SPIN_MIN_NS : c->spin_ns);
+	do {
+		msg->msg_controllen = control;
+		n = recvmsg(c->sock, msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+		if (n >= 0) {
+			c->spin_ns = c->spin_ns * 2 + SPIN_MIN_NS;
+			if (c->spin_ns > SPIN_MAX_NS)
+				c->spin_ns = SPIN_MAX_NS;
+			return n;
+		}
+	} while (errno == EAGAIN && now_ns() < until);
+	msg->msg_controllen = control;
+	c->spin_ns /= 2;
+	return -1;
+}
+
 /* One piece of n bytes (stream) or one packet of at most n bytes; *fd gets a descriptor if one came. */
 static ssize_t client_recv(struct p9_client *c, uint8_t *buf, size_t n, int *fd)
 {
@@ -216,9 +258,11 @@ static ssize_t client_recv(struct p9_client *c, uint8_t *buf, size_t n, int *fd)
 	struct cmsghdr *cm;
 	ssize_t got;
 
-	do
-		got = recvmsg(c->sock, &msg, MSG_CMSG_CLOEXEC);
-	while (got < 0 && errno == EINTR);
+	got = c->may_spin ? recv_spin(c, &msg) : -1;
+	if (got < 0)
+		do
+			got = recvmsg(c->sock, &msg, MSG_CMSG_CLOEXEC);
+		while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return -errno;
 	cm = CMSG_FIRSTHDR(&msg);
@@ -481,6 +525,7 @@ int p9_client_new(int sock, struct p9_client **out)
 	struct p9_client *c = calloc(1, sizeof(*c));
 	socklen_t len = sizeof(int);
 	bool accepted = false;
+	cpu_set_t cpus;
 	int type = 0, err;
 
 	if (!c || !(c->rx = malloc(P9_MSIZE_MAX))) {
@@ -491,6 +536,8 @@ int p9_client_new(int sock, struct p9_client **out)
 	c->sock = sock;
 	c->msize = P9_MSIZE_MIN;
 	c->next_fid = 1;
+	c->may_spin = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) > 1;
+	c->spin_ns = SPIN_MAX_NS;
 	mutex_init(&c->mu, LOCK_P9);
 	mutex_init(&c->send_mu, LOCK_NONE);
 	cond_init(&c->call_freed);

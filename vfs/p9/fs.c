@@ -58,12 +58,21 @@ static const struct fs_type p9fs_type = {
 	.nodev = true,
 };
 
-static int attach(struct p9_client *c, const char *aname, uint32_t fid)
+static int attach(struct p9_client *c, const char *aname, uint32_t fid, struct p9_attr *attr)
 {
 	__attribute__((cleanup(auto_p9_call))) struct p9_call *call = p9_call_get(c);
+	int err;
 
 	if (!call)
 		return -ENOMEM;
+	if (p9_client_extended(c)) {
+		call->t.type = P9_tmount;
+		call->t.tmount = (struct p9_tmount){fid, p9_str(aname, strlen(aname))};
+		err = p9_rpc(call);
+		if (!err)
+			*attr = call->r.rmount.attr;
+		return err;
+	}
 	call->t.type = P9_tattach;
 	call->t.tattach = (struct p9_tattach){
 		.fid = fid,
@@ -72,7 +81,8 @@ static int attach(struct p9_client *c, const char *aname, uint32_t fid)
 		.aname = p9_str(aname, strlen(aname)),
 		.n_uname = 0,
 	};
-	return p9_rpc(call);
+	err = p9_rpc(call);
+	return err ? err : p9_do_getattr(c, fid, attr);
 }
 
 static int root_new(struct p9_fs *p, const char *aname)
@@ -80,10 +90,8 @@ static int root_new(struct p9_fs *p, const char *aname)
 	uint32_t fid = p9_fid_alloc(p->client, 1);
 	struct inode *root = NULL;
 	struct p9_attr a;
-	int err = attach(p->client, aname ? aname : "/", fid);
+	int err = attach(p->client, aname ? aname : "/", fid, &a);
 
-	if (!err)
-		err = p9_do_getattr(p->client, fid, &a);
 	if (!err)
 		err = p9_inode_from(p, fid, &a, NULL, &root);
 	return err ? err : dirent_new_root(p->fs, root, &p->fs->root);
