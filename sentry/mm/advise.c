@@ -209,15 +209,18 @@ static int advise_remove(struct task *t, uint64_t start, uint64_t end)
 
 	while (start < end) {
 		struct vma v;
-		uint64_t to;
+		uint64_t to, at;
 
 		if (!mm_lookup(t->mm, start, &v))
 			return -ENOMEM;
 		to = v.end < end ? v.end : end;
+		at = v.offset + (start - v.start);
 		err = check_vma(&v, MADV_REMOVE);
-		if (!err)
+		if (!err && shm_is_file(v.file))
+			err = shm_punch(v.file, at, to - start);
+		else if (!err)
 			err = file_fallocate(v.file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-					     v.offset + (start - v.start), to - start);
+					     at, to - start);
 		vma_copy_release(&v);
 		if (err)
 			return err;

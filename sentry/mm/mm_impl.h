@@ -153,3 +153,5 @@ int mm_fault_in(struct mm *m, struct task *t, uint64_t addr, bool write);
 /* A file without a name of `size` zero bytes, for MAP_SHARED|MAP_ANONYMOUS. */
 int anon_shared_new(uint64_t size, struct file **out);
 bool shm_is_file(const struct file *f);
+/* madvise(MADV_REMOVE): gives the memory back; zeros are read from it. */
+int shm_punch(struct file *f, uint64_t off, uint64_t len);

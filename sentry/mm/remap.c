@@ -247,7 +247,7 @@ int64_t mm_mremap(struct task *t, uint64_t old, uint64_t old_len, uint64_t new_l
 	if (!layout_is_guest(old, r.old_len))
 		return -EFAULT;
 	if (r.new_len > PF_GUEST_MAX)
-		return -ENOMEM;
+		return -EINVAL; /* ENOMEM before Linux 6.17 */
 	AUTO(file) struct file *file =
 		r.new_len > r.old_len ? borrow_file(t, &r) : NULL;
 	AUTO(mm_op) struct mm_op op;

@@ -23,12 +23,13 @@ static int shm_mmap(struct file *f, int prot, bool shared, struct file_mapping *
 	return 0;
 }
 
-/* madvise(MADV_REMOVE) punches holes. */
-static int shm_fallocate(struct file *f, int mode, uint64_t off, uint64_t len)
+int shm_punch(struct file *f, uint64_t off, uint64_t len)
 {
 	struct shm *s = f->priv;
 
-	return fallocate(s->fd, mode, (off_t)off, (off_t)len) ? -errno : 0;
+	return fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len)
+		       ? -errno
+		       : 0;
 }
 
 static void shm_release(struct file *f)
@@ -41,7 +42,6 @@ static void shm_release(struct file *f)
 
 static const struct file_ops shm_ops = {
 	.mmap = shm_mmap,
-	.fallocate = shm_fallocate,
 	.release = shm_release,
 };
 
