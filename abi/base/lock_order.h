@@ -10,6 +10,8 @@ enum lock_rank {
 	LOCK_EPOLL_TREE,	 /* nesting of epoll instances; who watches a file */
 	LOCK_EPOLL,		 /* one epoll instance's items: files are polled under it */
 	LOCK_SYSV,		 /* one System V semaphore set, message queue; POSIX queues */
+	LOCK_SOCKET_RIGHTS,	 /* descriptors in flight in unix sockets */
+	LOCK_SOCKET_LINK,	 /* which datagram socket is connected to which */
 	LOCK_SOCKET,
 	LOCK_SOCKET_PEER,
 	LOCK_PIPE,
