@@ -261,6 +261,7 @@ uint64_t regime_give(struct pf_thread *t);
 void regime_woke(struct pf_thread *t);
 void regime_reported(struct pf_thread *t, bool hit);
 void regime_place(struct pf_thread *t);
+void regime_unplace(struct platform *p);
 
 /* calls.c */
 /* Runs `n` commands after those already queued; results in cmd[].ret. -ESRCH: the stub died. */

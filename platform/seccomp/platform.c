@@ -51,6 +51,7 @@ static int seccomp_start(const struct pf_config *cfg, struct platform **out)
 		r = spares_start(p);
 	if (r)
 		return r; /* the process is about to end: nothing is undone */
+	regime_unplace(p);
 	*out = p;
 	return 0;
 }

@@ -61,6 +61,13 @@ static void place(struct platform *p, int where)
 		placed = where;
 }
 
+/* Threads that this one makes inherit where it may run. */
+void regime_unplace(struct platform *p)
+{
+	if (placed != NOWHERE && sched_setaffinity(0, sizeof(p->cpus), &p->cpus) == 0)
+		placed = NOWHERE;
+}
+
 /* S near T or away from it, as the regime wants. */
 void regime_place(struct pf_thread *t)
 {
