@@ -299,8 +299,6 @@ static void guest_uio_prepare(struct guest_uio *g, struct task *t)
 int guest_uio_init(struct guest_uio *g, struct task *t, struct gptr buf, uint64_t len)
 {
 	guest_uio_prepare(g, t);
-	if ((int64_t)len < 0)
-		return -EINVAL;
 	/* access_ok(): an address that can't be the guest's is refused before anything moves. */
 	if (buf.v > PF_GUEST_MAX || len > PF_GUEST_MAX - buf.v)
 		return -EFAULT;

@@ -159,6 +159,8 @@ int64_t sys_umount2(struct task *t, struct gptr target, int flags)
 	r = at_resolve(t, AT_FDCWD, target, flags & UMOUNT_NOFOLLOW ? 0 : WALK_FOLLOW, &at);
 	if (r < 0)
 		return r;
+	/* What is mounted on "." or "/" is meant, which a walk does not look at. */
+	mount_follow_down(&at);
 	if (!is_mount_root(&at))
 		return -EINVAL;
 	if (!task_capable(t, CAP_SYS_ADMIN))
