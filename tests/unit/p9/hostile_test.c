@@ -1,0 +1,303 @@
+/* A peer that lies. Every call must end, with an error, and nothing may crash. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "abi/p9/p9.h"
+#include "gofer/gofer.h"
+#include "vfs/cred.h"
+#include "vfs/dirent.h"
+#include "vfs/file.h"
+#include "vfs/fs.h"
+#include "vfs/p9/p9fs.h"
+#include "vfs/vfs.h"
+
+/* What the peer does with requests after the mount; false: nothing more (the socket is closed). */
+typedef bool (*script_fn)(struct p9_msg *t, struct p9_msg *r, int *fd);
+
+static struct peer {
+	int sock;
+	script_fn script;
+	pthread_t thread;
+	uint8_t rx[P9_MSIZE_MAX], tx[P9_MSIZE_MAX];
+	ssize_t cut; /* bytes of the next reply to leave out */
+} peer;
+
+static struct walk_ctx ctx;
+static struct fs *fs;
+
+static void reply(struct p9_msg *r, int fd)
+{
+	ssize_t n = p9_encode(r, peer.tx, sizeof(peer.tx));
+	char control[CMSG_SPACE(sizeof(int))] = {0};
+	struct iovec iov = {peer.tx, (size_t)(n - peer.cut)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct cmsghdr *cm = (void *)control;
+
+	if (fd >= 0) {
+		msg.msg_control = control;
+		msg.msg_controllen = sizeof(control);
+		cm->cmsg_level = SOL_SOCKET;
+		cm->cmsg_type = SCM_RIGHTS;
+		cm->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(cm), &fd, sizeof(int));
+	}
+	sendmsg(peer.sock, &msg, MSG_NOSIGNAL);
+}
+
+static void attr_of(struct p9_attr *a, uint32_t mode, uint64_t ino)
+{
+	*a = (struct p9_attr){.valid = P9_GETATTR_BASIC, .mode = mode, .nlink = 1, .qid.path = ino};
+}
+
+static void *peer_main(void *arg)
+{
+	static struct p9_msg t, r;
+	ssize_t n;
+
+	while ((n = recv(peer.sock, peer.rx, sizeof(peer.rx), 0)) > 0) {
+		int fd = -1;
+
+		if (p9_decode(peer.rx, (size_t)n, &t) < 0)
+			break;
+		r.type = (uint8_t)(t.type + 1);
+		r.tag = t.tag;
+		if (t.type == P9_tversion) {
+			r.rversion.msize = t.tversion.msize;
+			r.rversion.version = t.tversion.version;
+		} else if (t.type == P9_tmount) {
+			attr_of(&r.rmount.attr, S_IFDIR | 0777, 1);
+		} else if (t.type != P9_tclunkmany && t.type != P9_tclunk) {
+			if (!peer.script(&t, &r, &fd))
+				break;
+		}
+		reply(&r, fd);
+		if (fd >= 0)
+			close(fd);
+	}
+	close(peer.sock);
+	return NULL;
+}
+
+static void start(script_fn script)
+{
+	struct p9fs_options opts = {.cache = P9FS_EXCLUSIVE};
+	static struct mount_ns *ns;
+	int sv[2];
+
+	cr_assert_eq(gofer_socketpair(sv), 0);
+	peer.sock = sv[1];
+	peer.script = script;
+	pthread_create(&peer.thread, NULL, peer_main, NULL);
+	vfs_init(1000);
+	cr_assert_eq(p9fs_new(sv[0], &opts, &fs), 0);
+	cr_assert_eq(mount_ns_new(fs, 0, &ns), 0);
+	mount_ns_root(ns, &ctx.root);
+	path_set(&ctx.cwd, &ctx.root);
+	ctx.cred = cred_new_root();
+}
+
+static int walk(const char *path)
+{
+	struct path p = {0};
+	int err = vfs_walk(&ctx, path, 0, &p);
+
+	path_put(&p);
+	return err;
+}
+
+static int open_ro(const char *path)
+{
+	AUTO(file) struct file *f = NULL;
+
+	return vfs_open(&ctx, path, O_RDONLY, 0, 0, &f);
+}
+
+static bool die(struct p9_msg *t, struct p9_msg *r, int *fd)
+{
+	return false;
+}
+
+Test(p9_peer, that_dies_in_the_middle_gives_EIO)
+{
+	start(die);
+	cr_assert_eq(walk("/a"), -EIO);
+	cr_assert_eq(walk("/b"), -EIO);
+}
+
+static bool wrong_tag(struct p9_msg *t, struct p9_msg *r, int *fd)
+{
+	r->tag = 200;
+	r->rlookup = (struct p9_rlookup){.ecode = ENOENT};
+	return true;
+}
+
+Test(p9_peer, that_answers_another_tag_is_cut_off)
+{
+	start(wrong_tag);
+	cr_assert_eq(walk("/a"), -EIO);
+}
+
+static bool wrong_type(struct p9_msg *t, struct p9_msg *r, int *fd)
+{
+	r->type = P9_rstatfs;
+	return true;
+}
+
+Test(p9_peer, that_answers_something_else_is_cut_off)
+{
+	start(wrong_type);
+	cr_assert_eq(walk("/a"), -EIO);
+}
+
+static bool truncated(struct p9_msg *t, struct p9_msg *r, int *fd)
+{
+	r->rlookup = (struct p9_rlookup){.attrs.n = 1};
+	attr_of(&r->rlookup.attrs.a[0], S_IFREG | 0644, 2);
+	peer.cut = 20;
+	return true;
+}
+
+Test(p9_peer, that_cuts_messages_short_is_cut_off)
+{
+	start(truncated);
+	cr_assert_eq(walk("/a"), -EIO);
+}
+
+static bool bad_types(struct p9_msg *t, struct p9_msg *r, int *fd)
+{
+	r->rlookup = (struct p9_rlookup){.attrs.n = 1};
+	attr_of(&r->rlookup.attrs.a[0], 0170000, 2);
+	return true;
+}
+
+Test(p9_peer, that_invents_file_types_gives_EIO)
+{
+	start(bad_types);
+	cr_assert_eq(walk("/a"), -EIO);
+}
+
+static bool too_many(struct p9_msg *t, struct p9_msg *r, int *fd)
+{
+	r->rlookup = (struct p9_rlookup){.attrs.n = 9};
+	for (int i = 0; i < 9; i++)
+		attr_of(&r->rlookup.attrs.a[i], S_IFDIR | 0755, 2);
+	return true;
+}
+
+Test(p9_peer, that_answers_more_than_was_asked_gives_EIO)
+{
+	start(too_many);
+	cr_assert_eq(walk("/a"), -EIO);
+}
+
+static bool loop(struct p9_msg *t, struct p9_msg *r, int *fd)
+{
+	if (t->type == P9_tlookup) {
+		r->rlookup = (struct p9_rlookup){.attrs.n = 1};
+		attr_of(&r->rlookup.attrs.a[0], S_IFDIR | 0777, 1); /* the root itself */
+	} else {
+		r->type = P9_rlerror;
+		r->rlerror.ecode = EPERM;
+	}
+	return true;
+}
+
+Test(p9_peer, whose_directories_contain_themselves_does_not_lock_us_up, .timeout = 10)
+{
+	start(loop);
+	cr_assert_eq(walk("/a/a/a/a"), 0);
+	cr_assert_lt(vfs_rename(&ctx, "/a/b", &ctx, "/a/a/c", 0), 0);
+	cr_assert_lt(vfs_unlink(&ctx, "/a/a/x"), 0);
+	cr_assert_lt(vfs_mkdir(&ctx, "/a/a/y", 0755), 0);
+}
+
+static bool donate_fifo(struct p9_msg *t, struct p9_msg *r, int *fd)
+{
+	int p[2];
+
+	if (t->type == P9_tlookup) {
+		r->rlookup = (struct p9_rlookup){.attrs.n = 1};
+		attr_of(&r->rlookup.attrs.a[0], S_IFREG | 0777, 2);
+	} else if (t->type == P9_topenfd) {
+		r->ropenfd.donated = P9_DONATED_READ;
+		cr_assert_eq(pipe(p), 0);
+		*fd = p[0];
+	} else {
+		r->type = P9_rlerror;
+		r->rlerror.ecode = 0; /* not an error number */
+	}
+	return true;
+}
+
+Test(p9_peer, that_donates_a_pipe_as_a_file_gives_EIO, .timeout = 10)
+{
+	start(donate_fifo);
+	cr_assert_eq(open_ro("/a"), -EIO);
+}
+
+static bool donate_nothing(struct p9_msg *t, struct p9_msg *r, int *fd)
+{
+	if (t->type == P9_tlookup)
+		return donate_fifo(t, r, fd);
+	r->ropenfd.donated = P9_DONATED_READ;
+	return true;
+}
+
+Test(p9_peer, that_promises_a_descriptor_and_sends_none_gives_EIO)
+{
+	start(donate_nothing);
+	cr_assert_eq(open_ro("/a"), -EIO);
+}
+
+static bool bad_names(struct p9_msg *t, struct p9_msg *r, int *fd)
+{
+	static uint8_t data[64];
+	struct p9_dirent d = {.offset = 1, .type = 8, .name = p9_str("a/b", 3)};
+	struct p9_cur c = p9_cur(data, sizeof(data));
+
+	if (t->type != P9_tlist)
+		return donate_fifo(t, r, fd);
+	p9_put_dirent(&c, &d);
+	r->rlist.data = (struct p9_data){data, (uint32_t)(c.p - data)};
+	return true;
+}
+
+static bool sink_emit(struct dir_sink *s, const char *name, size_t len, uint64_t ino, unsigned type,
+		      uint64_t next)
+{
+	cr_assert_fail("a name got through");
+	return false;
+}
+
+Test(p9_peer, that_lists_names_with_slashes_gives_EIO)
+{
+	AUTO(file) struct file *f = NULL;
+	struct dir_sink s = {sink_emit};
+
+	start(bad_names);
+	cr_assert_eq(vfs_open(&ctx, "/", O_RDONLY | O_DIRECTORY, 0, 0, &f), 0);
+	cr_assert_eq(file_readdir(f, &s), -EIO);
+}
+
+static bool unasked(struct p9_msg *t, struct p9_msg *r, int *fd)
+{
+	struct p9_msg extra = {.type = P9_rclunk, .tag = 0};
+
+	r->rlookup = (struct p9_rlookup){.ecode = ENOENT};
+	reply(r, -1);
+	reply(&extra, -1);
+	return true;
+}
+
+Test(p9_peer, that_talks_unasked_is_cut_off)
+{
+	start(unasked);
+	walk("/a");
+	cr_assert_eq(walk("/b"), -EIO);
+}
