@@ -151,6 +151,8 @@ struct inode {
 	_Atomic(void *) special;	/* FIFO's pipe, bound unix socket: sentry-owned */
 	void (*special_release)(void *);
 	_Atomic int writers;		/* open for writing; <0: denied (running text) */
+	_Atomic bool no_link;		/* link(2) says ENOENT: its last name went, or it was made
+					 * with O_TMPFILE|O_EXCL */
 	_Atomic(char *) link_text;	/* a symlink's target once read, unless fs->no_dcache */
 };
 

@@ -192,6 +192,8 @@ int vfs_link(const struct path *old, const struct walk_ctx *ctx, const char *pat
 	AUTO(path) struct path parent = {0};
 
 	m.mode = inode_type(m.link);
+	if (atomic_load(&m.link->no_link))
+		return -ENOENT;
 	if (S_ISDIR(m.mode)) {
 		/* An existing name is reported first. */
 		int r = vfs_walk(ctx, path, 0, &parent);

@@ -142,6 +142,8 @@ static int open_tmpfile(const struct walk_ctx *ctx, const char *path, struct ope
 	r = d->ops->tmpfile(d, S_IFREG | (req->mode & 07777), req->cred, &i);
 	if (r < 0)
 		return r;
+	if (req->flags & O_EXCL)
+		atomic_store(&i->no_link, true);
 	r = dirent_new_tmpfile(dir.dirent, i, &p.dirent);
 	if (r < 0)
 		return r;

@@ -102,7 +102,8 @@ static struct vma *vma_for(const struct mm_op *op, const struct mmap_args *a)
 	v->vm_flags = op->m->impl->def_flags;
 	if (a->flags & MAP_LOCKED)
 		v->vm_flags |= VMA_LOCKED;
-	v->file = a->file ? file_get(a->file) : NULL;
+	v->file = a->file;
+	vma_file_get(v);
 	v->offset = a->offset;
 	v->special = a->special;
 	return v;

@@ -89,6 +89,8 @@ struct vma *vma_find_range(struct mm *m, uint64_t start, uint64_t end);
 struct vma *vma_next(struct vma *v);
 struct vma *vma_prev(struct vma *v);
 struct vma *vma_alloc(void);
+/* The reference on v's file, set before, that vma_free() drops. */
+void vma_file_get(struct vma *v);
 void vma_free(struct vma *v); /* drops the file: no lock held */
 void vma_free_list(struct vma *dead);
 /* Counted and linked; the range is free. */

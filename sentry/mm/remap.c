@@ -136,8 +136,7 @@ static int move(struct mm_op *op, struct remap *r)
 		return -ENOMEM;
 	r->v = vma_find(m, r->old);
 	*copy = *r->v;
-	if (copy->file)
-		file_get(copy->file);
+	vma_file_get(copy);
 	copy->start = r->new_addr;
 	copy->end = r->new_addr + r->new_len;
 	/* The heap and the stack are where they were; what moved away is neither. */

@@ -85,8 +85,7 @@ static int copy_vma(struct mm *child, const struct vma *v)
 		return -ENOMEM;
 	*copy = *v;
 	copy->vm_flags &= ~(uint32_t)(VMA_LOCKED | VMA_LOCKONFAULT);
-	if (copy->file)
-		file_get(copy->file);
+	vma_file_get(copy);
 	vma_link(child, copy);
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "vfs/file.h"
+#include "vfs/tmpfs/memfd.h"
 
 static bool vma_ends_above(const struct rb_node *n, const void *key)
 {
@@ -54,10 +55,27 @@ struct vma *vma_alloc(void)
 	return calloc(1, sizeof(struct vma));
 }
 
+/* A file is told of its shared writable mappings: seals are refused while there are some. */
+static void count_writable(const struct vma *v, int delta)
+{
+	if (v->flags & MAP_SHARED && v->max_prot & PROT_WRITE)
+		memfd_count_mapping(v->file, delta);
+}
+
+void vma_file_get(struct vma *v)
+{
+	if (!v->file)
+		return;
+	file_get(v->file);
+	count_writable(v, 1);
+}
+
 void vma_free(struct vma *v)
 {
-	if (v->file)
+	if (v->file) {
+		count_writable(v, -1);
 		file_put(v->file);
+	}
 	free(v);
 }
 
@@ -153,7 +171,7 @@ int vma_split_at(struct mm *m, uint64_t addr)
 		return -ENOMEM;
 	*upper = *v;
 	if (v->file) {
-		file_get(v->file);
+		vma_file_get(upper);
 		upper->offset = v->offset + (addr - v->start);
 	}
 	upper->start = addr;

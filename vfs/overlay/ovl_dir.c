@@ -252,13 +252,16 @@ static void lower_link_gone(struct ovl_inode *oi)
 	}
 }
 
-/* Nothing leads to the upper inode any more: what is remembered of it can go. */
+/* When no name is left: what is remembered of the upper inode can go. */
 static void forget_if_unlinked(struct ovl_inode *oi)
 {
 	struct inode *upper = ovl_upper(oi);
 	struct vfs_attr a;
 
-	if (upper && upper->ops->getattr(upper, &a) == 0 && a.nlink == 0)
+	if (ovl_getattr(&oi->i, &a) < 0 || a.nlink)
+		return;
+	atomic_store(&oi->i.no_link, true);
+	if (upper)
 		ovl_record_drop(oi->o, upper);
 }
 
@@ -290,8 +293,12 @@ static int remove_name(struct inode *dir, const char *name, size_t len, struct i
 	struct inode *upper = NULL;
 	int r, below;
 
-	below = di->nlowers == 0 || is_fresh(ci, di, name, len) ? 0
-								 : ovl_lower_has(di, name, len);
+	if (di->nlowers == 0 || is_fresh(ci, di, name, len))
+		below = 0;
+	else if (placed && !ovl_upper(ci))
+		below = 1; /* it is what the lower has */
+	else
+		below = ovl_lower_has(di, name, len);
 	if (below < 0)
 		return below;
 	r = upper_dir(dir, &upper);

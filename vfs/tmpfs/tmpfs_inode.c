@@ -100,6 +100,8 @@ void tmpfs_add_link(struct tmpfs_inode *ti, int delta)
 {
 	AUTO_LOCK(&ti->i.attr_lock);
 	ti->nlink += (uint32_t)delta;
+	if (ti->nlink == 0)
+		atomic_store(&ti->i.no_link, true);
 	touch_locked(ti, false);
 }
 
