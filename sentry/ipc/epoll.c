@@ -273,6 +273,7 @@ static int epoll_show(struct file *f, char *buf, size_t size)
 }
 
 static const struct file_ops epoll_ops = {
+	.seek = event_file_seek,
 	.poll = epoll_poll,
 	.waitq = epoll_waitq,
 	.show_fdinfo = epoll_show,

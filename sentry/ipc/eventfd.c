@@ -128,6 +128,7 @@ static void eventfd_release(struct file *f)
 }
 
 static const struct file_ops eventfd_ops = {
+	.seek = event_file_seek,
 	.read = evfd_read,
 	.write = evfd_write,
 	.poll = eventfd_poll,

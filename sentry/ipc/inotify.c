@@ -324,6 +324,7 @@ static void inotify_release(struct file *f)
 }
 
 static const struct file_ops inotify_ops = {
+	.seek = event_file_seek,
 	.read = inotify_read,
 	.poll = inotify_poll,
 	.waitq = inotify_waitq,

@@ -178,6 +178,7 @@ static void sigfd_release(struct file *f)
 }
 
 static const struct file_ops signalfd_ops = {
+	.seek = event_file_seek,
 	.read = sigfd_read,
 	.poll = sigfd_poll,
 	.waitq = sigfd_waitq,

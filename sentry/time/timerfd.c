@@ -110,6 +110,7 @@ static int timerfd_show(struct file *f, char *buf, size_t size)
 }
 
 static const struct file_ops timerfd_ops = {
+	.seek = event_file_seek,
 	.read = timerfd_read,
 	.poll = timerfd_poll,
 	.waitq = timerfd_waitq,
