@@ -175,7 +175,7 @@ static bool run_begin(struct pf_thread *t, struct pf_event *ev, uint64_t *spin)
 	}
 	frame_store(t);
 	t->slot->ncmd = calls_send(t);
-	atomic_fetch_add_explicit(&t->space->p->nrunning, 1, memory_order_relaxed);
+	regime_active(t, true);
 	*spin = handover_give(t, SLOT_RESUME);
 	borrow_unlock(t);
 	return true;
@@ -188,7 +188,6 @@ void seccomp_run(struct pf_thread *t, struct pf_event *ev)
 
 	while (run_begin(t, ev, &spin)) {
 		r = handover_wait(t, WAIT_EVENT, spin);
-		atomic_fetch_sub_explicit(&t->space->p->nrunning, 1, memory_order_relaxed);
 		if (r) {
 			atomic_store(&t->running, false);
 			calls_abort(t);
@@ -220,6 +219,7 @@ void seccomp_interrupt_clear(struct pf_thread *t)
 
 void seccomp_will_block(struct pf_thread *t)
 {
+	regime_active(t, false);
 	__atomic_store_n(&t->slot->yields, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&t->slot->spin, 0, __ATOMIC_RELAXED);
 }

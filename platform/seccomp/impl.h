@@ -44,7 +44,7 @@ struct platform {
 	unsigned ncpu;
 	uint32_t tsc_per_us;
 
-	atomic_uint nrunning;  /* threads that the guest executes in */
+	atomic_uint nactive;   /* threads that run, or whose call is being served */
 	atomic_uint nspinning; /* S threads that spin on another CPU meanwhile */
 
 	pthread_t helper;
@@ -109,7 +109,7 @@ struct posted {
 
 /* Of one thread; only S touches it. See regime.c. */
 struct regime {
-	bool spinning;
+	bool spinning, active;
 	uint32_t quick;
 	int32_t score;
 	uint32_t pause_us;
@@ -173,8 +173,7 @@ static inline uint64_t slot_guest_addr(uint32_t index)
 
 static inline uint32_t slot_flags(const struct platform *p)
 {
-	return (p->fsgsbase ? SLOT_FSGSBASE : 0) |
-	       (p->cfg.have_pid_namespace ? 0 : SLOT_PDEATHSIG);
+	return p->fsgsbase ? SLOT_FSGSBASE : 0;
 }
 
 static inline void borrow_lock(struct pf_thread *t)
@@ -258,6 +257,8 @@ void regime_start(struct platform *p, uint64_t tsc0, uint64_t ns0);
 void regime_init(struct pf_thread *t);
 void regime_end(struct pf_thread *t);
 uint64_t regime_give(struct pf_thread *t);
+/* Whether t wants a CPU: it runs or is being served, and does not sleep in the sentry. */
+void regime_active(struct pf_thread *t, bool active);
 void regime_woke(struct pf_thread *t);
 void regime_reported(struct pf_thread *t, bool hit);
 void regime_place(struct pf_thread *t);

@@ -38,7 +38,8 @@
 #define SCORE_WAKE 50
 #define PAUSE_MIN_US 2000
 #define PAUSE_MAX_US 1000000
-#define YIELDS 100
+#define YIELDS 100	/* T, in the one-CPU regime, while CPUs may be idle */
+#define YIELDS_BUSY 5	/* with more threads than CPUs */
 
 /* The CPU that this S thread is pinned to, -1 - cpu when it is kept off it; NOWHERE: not known. */
 #define NOWHERE INT32_MIN
@@ -94,7 +95,7 @@ static void spin_leave(struct pf_thread *t, uint64_t now)
 /* For what runs and spins now (the asking thread included), and `more`. */
 static bool cpu_to_spare(struct platform *p, unsigned more)
 {
-	return atomic_load_explicit(&p->nrunning, memory_order_relaxed) +
+	return atomic_load_explicit(&p->nactive, memory_order_relaxed) +
 		       atomic_load_explicit(&p->nspinning, memory_order_relaxed) + more <=
 	       p->ncpu;
 }
@@ -108,6 +109,26 @@ static void spin_enter(struct pf_thread *t)
 	atomic_fetch_add(&p->nspinning, 1);
 }
 
+void regime_active(struct pf_thread *t, bool active)
+{
+	if (t->regime.active == active)
+		return;
+	t->regime.active = active;
+	if (active)
+		atomic_fetch_add_explicit(&t->space->p->nactive, 1, memory_order_relaxed);
+	else
+		atomic_fetch_sub_explicit(&t->space->p->nactive, 1, memory_order_relaxed);
+}
+
+/* Yielding keeps T on its CPU, where a sleeper would be woken on an idle one, at the cost of waking
+ * that. With many threads no CPU is idle, and many that yield keep each other from running. */
+static unsigned yields(struct platform *p)
+{
+	unsigned n = atomic_load_explicit(&p->nactive, memory_order_relaxed);
+
+	return n <= p->ncpu ? YIELDS : n <= 2 * p->ncpu ? YIELDS_BUSY : 0;
+}
+
 void regime_init(struct pf_thread *t)
 {
 	t->regime = (struct regime){.pause_us = PAUSE_MIN_US};
@@ -115,6 +136,7 @@ void regime_init(struct pf_thread *t)
 
 void regime_end(struct pf_thread *t)
 {
+	regime_active(t, false);
 	if (t->regime.spinning)
 		atomic_fetch_sub(&t->space->p->nspinning, 1);
 }
@@ -165,7 +187,7 @@ uint64_t regime_give(struct pf_thread *t)
 		regime_place(t);
 	}
 	s->spin = t->regime.spinning ? SPIN_STUB_US * p->tsc_per_us : 0;
-	s->yields = t->regime.spinning ? 0 : YIELDS;
+	s->yields = t->regime.spinning ? 0 : yields(p);
 	return t->regime.spinning ? SPIN_SENTRY_US * (uint64_t)p->tsc_per_us : 0;
 }
 

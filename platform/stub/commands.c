@@ -69,14 +69,14 @@ static long mmap_fd(const struct slot_cmd *c)
 	return r;
 }
 
-static long fork_space(struct slot *s, const struct slot_cmd *c)
+static long fork_space(const struct slot_cmd *c)
 {
 	int fd[2];
 	long r = receive_fds(fd, 2);
 
 	if (r)
 		return r;
-	r = stub_fork(STUB_CLONE_PROCESS, fd[0], fd[1], c->a[0], s->flags & SLOT_PDEATHSIG);
+	r = stub_fork(STUB_CLONE_PROCESS, fd[0], fd[1], c->a[0], c->a[1]);
 	sys1(__NR_close, fd[0]);
 	sys1(__NR_close, fd[1]);
 	return r;
@@ -90,7 +90,7 @@ static int64_t run_command(struct slot *s, struct slot_cmd *c)
 	case CMD_MMAP_FD:
 		return mmap_fd(c);
 	case CMD_FORK:
-		return fork_space(s, c);
+		return fork_space(c);
 	case CMD_THREAD:
 		return stub_clone(STUB_CLONE_THREAD, (c->a[0] - 256) & ~15UL, stub_child,
 				  c->a[0]);

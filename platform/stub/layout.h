@@ -61,7 +61,8 @@ enum {
 enum {
 	CMD_FIRST = 0x1000,
 	CMD_MMAP_FD = CMD_FIRST, /* receive a descriptor, mmap it, close it; args as mmap */
-	CMD_FORK,	/* receive arena and socket, clone a process; a[0] its ucontext */
+	CMD_FORK,	/* receive arena and socket, clone a process; a[0] its ucontext, a[1]
+			 * whether it is to ask for its parent's death signal */
 	CMD_THREAD,	/* clone a thread; a[0] its ucontext */
 	CMD_EXIT,	/* end this thread; never reports */
 	CMD_CMPXCHG32,	/* a[0] address, a[1] expected, a[2] desired; the value found, or -errno */
@@ -80,8 +81,7 @@ struct slot_cmd {
 enum {
 	SLOT_SET_FS = 1,    /* load fs_base before returning to the guest */
 	SLOT_SET_GS = 2,
-	SLOT_FSGSBASE = 4,  /* the instructions exist */
-	SLOT_PDEATHSIG = 8, /* a forked child must ask for its parent's death signal */
+	SLOT_FSGSBASE = 4, /* the instructions exist */
 };
 
 struct slot {

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 
 #include "platform/seccomp/impl.h"
 
@@ -428,4 +429,38 @@ Test(seccomp, a_blank_space_has_nothing_of_the_sentrys)
 	closedir(d);
 	cr_assert_eq(fds, 1);
 	ops->thread_destroy(t);
+}
+
+/* With no pid namespace around them, the host ends them all the same. */
+Test(seccomp, stubs_die_with_the_sentry, .init = NULL, .fini = NULL)
+{
+	int fd[2], n = 0;
+	pid_t pids[4] = {0}, child;
+
+	prctl(PR_SET_CHILD_SUBREAPER, 1); /* orphans come to us */
+	cr_assert_eq(pipe(fd), 0);
+	child = fork();
+	if (child == 0) {
+		static const uint8_t code[] = {JMP_SELF};
+		struct pf_space *s, *s2;
+		struct pf_thread *t, *t2;
+
+		platform_up();
+		guest_new(code, sizeof(code), &s, &t);
+		ops->space_fork(t, &s2, &t2);
+		pids[0] = pf->zygote->pid;
+		pids[1] = s->pid;
+		pids[2] = s2->pid;
+		cr_assert_eq(write(fd[1], pids, sizeof(pids)), (ssize_t)sizeof(pids));
+		_exit(0);
+	}
+	cr_assert_eq(read(fd[0], pids, sizeof(pids)), (ssize_t)sizeof(pids));
+	waitpid(child, NULL, 0);
+	for (; n < 3; n++) {
+		int status = 0;
+		pid_t p = waitpid(-1, &status, 0);
+
+		cr_assert(p == pids[0] || p == pids[1] || p == pids[2]);
+		cr_assert(WIFSIGNALED(status));
+	}
 }
