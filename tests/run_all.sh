@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.." || exit 1
 {
 	tests/run_unit.sh "$2" $3
 	tests/run_guest.sh "$1" "$2" $4
+	tests/run_cli.sh "$1/sentry" "$2"
 	tests/run_programs.sh "$1/sentry" "$2"
 }
 awk '{ p += $1; f += $2 } END { printf "%d passed, %d failed\n", p, f; exit f > 0 || !p }' \

@@ -1,0 +1,200 @@
+#!/bin/bash
+# run_cli.sh SENTRY OUT: the command line: options, what is visible inside, exit statuses, messages,
+# signals, and that nothing stays behind. ONLY=pattern as for the other runners.
+cd "$(dirname "$0")/.." || exit 1
+. tests/lib.sh
+sentry=$(realpath "$1")
+results_start "$2/cli-results"
+results=$(realpath "$results")
+dir=$(mktemp -d "${TMPDIR:-/tmp}/sentry-test.XXXXXX") || exit 1
+trap 'rm -rf "$dir"' EXIT
+chmod 755 "$dir"
+cd "$dir" || exit 1
+
+# check NAME STATUS STDOUT STDERR-PATTERN COMMAND...: runs it and compares. '-' skips a comparison;
+# the pattern is one of [[ == ]].
+check() {
+	local name=cli/$1 status=$2 want=$3 err=$4 got
+	shift 4
+	[[ $name == *${ONLY-}* ]] || return 0
+	timeout -k 2 20 "$@" >"$dir/out" 2>"$dir/err" </dev/null
+	got=$?
+	{
+		[ "$got" = "$status" ] || echo "status $got, wanted $status"
+		[ "$want" = - ] || [ "$(cat "$dir/out")" = "$want" ] ||
+			{ echo "stdout, wanted '$want':"; cat "$dir/out"; }
+		# shellcheck disable=SC2053 # a pattern
+		[ "$err" = - ] || [[ $(cat "$dir/err") == $err ]] ||
+			{ echo "stderr, wanted '$err':"; cat "$dir/err"; }
+	} >"$dir/log"
+	if [ -s "$dir/log" ]; then
+		{ cat "$dir/log"; head -c 600 "$dir/err"; } >"$dir/log2"
+		result "$name" fail "$dir/log2"
+	else
+		result "$name" pass
+	fi
+}
+run() { # run NAME STATUS STDOUT STDERR-PATTERN ARG...: sentry exec ARG...
+	local name=$1 status=$2 want=$3 err=$4
+	shift 4
+	check "$name" "$status" "$want" "$err" "$sentry" exec "$@"
+}
+
+# ---- exit statuses and messages
+run status 3 '' '' sh -c 'exit 3'
+run killed-by-signal 137 '' '' sh -c 'kill -9 $$'
+run no-command 125 '' 'sentry: no command given*'
+run not-found 127 '' "sentry: 'no-such-program': not found in PATH" no-such-program
+run not-found-path 127 '' "sentry: './no-such': not found*" ./no-such
+run directory 126 '' "sentry: '/etc': can't be executed*" /etc
+echo text >plain && chmod 644 plain
+run not-executable 126 '' "sentry: './plain': can't be executed*" ./plain
+chmod 755 plain
+run no-format 126 '' "sentry: './plain': not a program*" ./plain
+printf '#!/no/such/interpreter\n' >script && chmod 755 script
+run script-interpreter-missing 127 '' "sentry: './script': not found (the program, or the interpreter*" ./script
+head -c 100 /bin/true >truncated && chmod 755 truncated
+run truncated-elf 126 '' "sentry: './truncated': *" ./truncated
+{ head -c 18 /bin/true; printf '\267\0'; tail -c +21 /bin/true; } >aarch64 && chmod 755 aarch64
+run wrong-architecture 126 '' "sentry: './aarch64': not a program for x86-64*" ./aarch64
+run unknown-option 125 '' 'sentry: option*--nonsense*' --nonsense true
+run option-without-value 125 '' 'sentry: option*needs a value*' --rootfs
+run timeout-malformed 125 '' "sentry: --timeout 'soon': *" --timeout soon true
+run memory-malformed 125 '' "sentry: --memory 'much': *" --memory much true
+run rootfs-missing 125 '' "sentry: --rootfs '/no/such': *" --rootfs /no/such true
+run volume-missing 125 '' "sentry: --volume '/no/such:/x': *" -v /no/such:/x true
+run volume-relative 125 '' "sentry: --volume '/tmp:x': *absolute*" -v /tmp:x true
+run workdir-missing 125 '' "sentry: working directory '/no/such': *" -w /no/such true
+run user-unknown 125 '' "sentry: --user 'nobody-here': *" -u nobody-here true
+run platform-unknown 125 '' "sentry: --platform 'kvm': *" --platform kvm true
+run quiet 127 '' '' -q no-such-program
+check unknown-command 125 '' "sentry: unknown command 'jump'*" "$sentry" jump
+check help 0 - '' "$sentry" exec --help
+check version 0 'sentry '"$("$sentry" --version | cut -d' ' -f2)" '' "$sentry" --version
+
+# ---- what is inside
+run environment-clean 0 'HOME LANG PATH TERM USER' '' -e HOME=/ -e USER=x -e TERM=dumb -- \
+	/usr/bin/python3 -c 'import os; print(*sorted(k for k in os.environ if k != "LC_CTYPE"))'
+run environment-set 0 'v w' '' -e A=v -e B=w sh -c 'echo $A $B'
+A_B_C=passed check environment-passed 0 'passed' '' "$sentry" exec -e A_B_C sh -c 'echo $A_B_C'
+A_B_C=all check environment-all 0 'all' '' "$sentry" exec --env-all sh -c 'echo $A_B_C'
+run hostname 0 'box' '' --hostname box uname -n
+run user 0 '65534:65534' '' -u 65534:65534 sh -c 'echo $(id -u):$(id -g)'
+run user-by-name 0 '65534' '' -u nobody id -u
+run workdir 0 '/usr/lib' '' -w /usr/lib pwd
+run cwd 0 "$dir" '' pwd
+run writes-vanish 0 'new' '' sh -c 'echo new >vanishes; cat vanishes'
+check writes-vanished 1 '' - cat "$dir/vanishes"
+run system-writable-in-memory 0 'x' '' sh -c 'echo x >/usr/lib/new && cat /usr/lib/new'
+run read-only 2 '' '*Read-only file system*' --read-only sh -c 'echo x >/usr/new'
+run nothing-else-of-the-host 2 '' '*No such file*' ls /work
+run no-host-processes 0 '1' '' sh -c 'ls -d /proc/[0-9]* | wc -l'
+mkdir vol && echo inside >vol/f && chmod 777 vol && chmod 666 vol/f
+run volume-read 0 'inside' '' -v "$dir/vol:/data" cat /data/f
+run volume-write 0 '' '' -v "$dir/vol:/data" sh -c 'echo written >/data/out'
+check volume-written 0 'written' '' cat "$dir/vol/out"
+run volume-read-only 2 '' '*Read-only file system*' -v "$dir/vol:/data:ro" sh -c 'echo x >/data/no'
+run volume-file 0 'inside' '' -v "$dir/vol/f:/etc/hostname:ro" cat /etc/hostname
+run tmpfs 0 'tmpfs' '' --tmpfs /scratch:size=1m stat -f -c %T /scratch
+run tmpfs-size 1 '' '*No space left*' --tmpfs /scratch:size=64k \
+	dd if=/dev/zero of=/scratch/f bs=1k count=100 status=none
+run stdin-closed 0 '' '' cat
+check stdin-pipe 0 'piped' '' sh -c "echo piped | '$sentry' exec cat"
+check stdout-file 0 '' '' sh -c "'$sentry' exec echo to-file >'$dir/outfile'"
+check stdout-file-content 0 'to-file' '' cat "$dir/outfile"
+printf 'one\ntwo\n' >lines
+check stdin-offset 0 'two' '' sh -c "{ read x; '$sentry' exec cat; } <'$dir/lines'"
+check stdin-not-eaten 0 "$(printf 'one\ntwo')" '' \
+	sh -c "{ '$sentry' exec head -c 4; cat; } <'$dir/lines'"
+if [ "$(id -u)" = 0 ]; then
+	run secrets-hidden 1 '' '*Permission denied*' cat /etc/shadow
+	chmod 755 "$dir"
+	check ordinary-user 0 'ok' '' setpriv --reuid 65534 --regid 65534 --clear-groups \
+		"$sentry" exec echo ok
+	check ordinary-user-id 0 '65534' '' setpriv --reuid 65534 --regid 65534 --clear-groups \
+		"$sentry" exec id -u
+fi
+
+# ---- limits, tracing
+run timeout 124 '' '' --timeout 0.3 sleep 100
+run timeout-not-reached 0 'done' '' --timeout 20 echo 'done'
+run memory-limit 137 '' '' --memory 64m -- python3 -c 'x = b"a" * 400_000_000'
+run strace-stderr 0 'hi' '*write(1, "hi\\n", 3)*= 3*' --strace echo hi
+run strace-file 0 'hi' '' --strace="$dir/trace" echo hi
+check strace-file-content 0 - '' grep -q 'execve\|write(1, "hi' "$dir/trace"
+run nofile-tiny 0 'ok' '' sh -c 'ulimit -n 8; echo ok'
+check host-nofile-tiny 0 'ok' '' sh -c "ulimit -n 64; '$sentry' exec echo ok"
+
+# ---- signals: those sent to the launcher reach the program
+signal_test() { # signal_test NAME SIGNAL STATUS SCRIPT
+	[[ cli/$1 == *${ONLY-}* ]] || return 0
+	"$sentry" exec sh -c "$4" >"$dir/out" 2>"$dir/err" </dev/null &
+	local pid=$! i st
+	for ((i = 0; i < 100; i++)); do
+		grep -q ready "$dir/out" && break
+		sleep 0.05
+	done
+	kill "-$2" $pid
+	wait $pid
+	st=$?
+	if [ $st -eq "$3" ]; then
+		result "cli/$1" pass
+	else
+		{ echo "status $st, wanted $3"; cat "$dir/out" "$dir/err"; } >"$dir/log"
+		result "cli/$1" fail "$dir/log"
+	fi
+}
+signal_test sigterm TERM 143 'echo ready; exec sleep 100'
+signal_test sigint INT 130 'echo ready; exec sleep 100'
+signal_test sigterm-caught TERM 9 'trap "exit 9" TERM; echo ready; while :; do sleep 0.1; done'
+signal_test sighup HUP 129 'echo ready; exec sleep 100'
+
+# ---- nothing stays behind, whoever is killed
+tree() { # the processes below $1
+	local p
+	for p in $(cat /proc/"$1"/task/*/children 2>/dev/null); do
+		echo "$p"
+		tree "$p"
+	done
+}
+kill_test() { # kill_test NAME WHICH: kills the launcher, or the WHICHth of its processes
+	[[ cli/$1 == *${ONLY-}* ]] || return 0
+	"$sentry" exec sh -c 'sleep 1000 & echo ready; wait' >"$dir/out" 2>"$dir/err" </dev/null &
+	local pid=$! i all victim left
+	for ((i = 0; i < 100; i++)); do
+		grep -q ready "$dir/out" && break
+		sleep 0.05
+	done
+	all=$(tree $pid)
+	case $2 in
+	launcher) victim=$pid ;;
+	sentry | sentry-gofer)
+		for victim in $all; do [ "$(cat /proc/"$victim"/comm)" = "$2" ] && break; done
+		;;
+	esac
+	kill -9 "$victim"
+	for ((i = 0; i < 60; i++)); do
+		left=
+		for p in $pid $all; do
+			[ -d "/proc/$p" ] && ! grep -q '^State:.*Z' "/proc/$p/status" 2>/dev/null && left+=" $p"
+		done
+		[ -z "$left" ] && break
+		# A sandbox without its gofer may go on; it must end when asked.
+		[ "$2" = sentry-gofer ] && [ $i = 10 ] && kill -TERM $pid
+		[ "$2" = sentry-gofer ] && [ $i = 20 ] && kill -KILL $pid
+		sleep 0.1
+	done
+	wait $pid 2>/dev/null
+	if [ -z "$left" ]; then
+		result "cli/$1" pass
+	else
+		{ echo "left:"; for p in $left; do ps -o pid,stat,args -p "$p"; done; } >"$dir/log" 2>&1
+		result "cli/$1" fail "$dir/log"
+		for p in $left; do kill -9 "$p"; done
+	fi
+}
+kill_test kill-launcher launcher
+kill_test kill-sentry sentry
+kill_test kill-gofer sentry-gofer
+
+results_end cli
