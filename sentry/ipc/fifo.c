@@ -15,6 +15,13 @@ static void fifo_special_release(void *p)
 	pipe_put(p);
 }
 
+void fifo_bind(struct inode *inode, struct pipe *p)
+{
+	ref_get(&p->ref);
+	inode->special_release = fifo_special_release;
+	atomic_store_explicit(&inode->special, p, memory_order_release);
+}
+
 /* The inode's pipe with a reference, made if need be; NULL: no memory. */
 static struct pipe *fifo_pipe(struct inode *inode)
 {

@@ -607,6 +607,7 @@ int pipe_new(int flags, const struct cred *cred, struct file *out[2])
 	err = anon_inode_new(S_IFIFO | 0600, cred, &inode);
 	if (err)
 		return err;
+	fifo_bind(inode, p);
 	err = pipe_end_new(p, inode, O_RDONLY | (flags & O_NONBLOCK), FILE_READ, cred, &r);
 	if (err)
 		return err;

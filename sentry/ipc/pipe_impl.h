@@ -37,3 +37,7 @@ void pipe_attach_locked(struct pipe *p, const struct file *f);
  * value of writer_opens at that time. While it is unchanged, end of file is not a hang-up. With
  * FIFO_WAITING set the opener still waits for the other side. */
 #define FIFO_WAITING (1ULL << 63)
+
+/* Makes p the pipe of a new inode: opening it through /proc/PID/fd finds p, as for a FIFO. */
+struct inode;
+void fifo_bind(struct inode *inode, struct pipe *p);
