@@ -138,7 +138,7 @@ static int open_stdio(struct boot *b)
 
 		if (b->cfg->stdio[i] < 0)
 			continue;
-		r = hostfile_new(b->cfg->stdio[i], b->cred, &f);
+		r = hostfile_new(b->cfg->stdio[i], &b->root, b->cred, &f);
 		if (!r) {
 			r = fdtable_install_at(b->files, f, i, false, 1024);
 			if (r < 0)

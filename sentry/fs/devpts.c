@@ -32,12 +32,12 @@ struct devpts {
 	struct timespec made;
 	uint32_t root_mode, root_uid, root_gid;
 	struct mutex mu; /* LOCK_NONE: the table */
-	struct pty *ptys[PTY_MAX]; /* borrowed: their masters are open */
+	struct tty *ttys[PTY_MAX]; /* borrowed: ptys whose masters are open, the host's */
 };
 
 struct devpts_inode {
 	struct inode i;
-	struct pty *pty; /* owned; NULL: the root or ptmx */
+	struct tty *tty; /* owned; NULL: the root or ptmx */
 };
 
 static struct mutex default_mu = MUTEX_INIT(LOCK_NONE);
@@ -59,38 +59,33 @@ struct fs *devpts_default(void)
 	return default_fs;
 }
 
-int devpts_add(struct fs *fs, struct pty *p)
+int devpts_add(struct fs *fs, struct tty *t, const struct cred *cred)
 {
 	struct devpts *d = devpts_of(fs);
 
+	t->mode = d->mode;
+	t->uid = d->uid_set ? d->uid : cred->fsuid;
+	t->gid = d->gid_set ? d->gid : cred->fsgid;
 	AUTO_LOCK(&d->mu);
 	for (unsigned i = 0; i < d->max; i++) {
-		if (d->ptys[i])
+		if (d->ttys[i])
 			continue;
-		d->ptys[i] = p;
-		p->devpts = d;
-		p->index = i;
+		d->ttys[i] = t;
+		t->devpts = d;
+		t->index = i;
+		t->dev = (unsigned)makedev(UNIX98_PTY_SLAVE_MAJOR, i);
 		return 0;
 	}
 	return -ENOSPC;
 }
 
-void devpts_remove(struct pty *p)
+void devpts_remove(struct tty *t)
 {
-	struct devpts *d = p->devpts;
+	struct devpts *d = t->devpts;
 
 	AUTO_LOCK(&d->mu);
-	if (d->ptys[p->index] == p)
-		d->ptys[p->index] = NULL;
-}
-
-uint32_t devpts_owner(struct fs *fs, const struct cred *cred, uint32_t *gid, uint32_t *mode)
-{
-	struct devpts *d = devpts_of(fs);
-
-	*gid = d->gid_set ? d->gid : cred->fsgid;
-	*mode = d->mode;
-	return d->uid_set ? d->uid : cred->fsuid;
+	if (d->ttys[t->index] == t)
+		d->ttys[t->index] = NULL;
 }
 
 /* ---- inodes -------------------------------------------------------------------------------- */
@@ -99,7 +94,7 @@ static int devpts_getattr(struct inode *inode, struct vfs_attr *out)
 {
 	struct devpts_inode *di = devpts_i(inode);
 	struct devpts *d = devpts_of(inode->fs);
-	struct pty *p = di->pty;
+	struct tty *p = di->tty;
 
 	*out = (struct vfs_attr){
 		.ino = inode->ino,
@@ -130,7 +125,7 @@ static int devpts_getattr(struct inode *inode, struct vfs_attr *out)
 
 static int devpts_setattr(struct inode *inode, const struct vfs_setattr *sa)
 {
-	struct pty *p = devpts_i(inode)->pty;
+	struct tty *p = devpts_i(inode)->tty;
 	struct timespec now = vfs_now();
 
 	if (!p) {
@@ -162,17 +157,19 @@ static int devpts_setattr(struct inode *inode, const struct vfs_setattr *sa)
 static void devpts_inode_release(struct inode *inode)
 {
 	struct devpts_inode *di = devpts_i(inode);
-	struct pty *p = di->pty;
+	struct tty *p = di->tty;
 
 	inode_fini(inode);
 	free(di);
 	if (p)
-		tty_put(&p->tty);
+		tty_put(p);
 }
 
 static int slave_inode_open(struct inode *inode, struct file *f)
 {
-	return pty_open_slave(devpts_i(inode)->pty, f);
+	struct tty *t = devpts_i(inode)->tty;
+
+	return t->ops->open(t, f);
 }
 
 static int ptmx_inode_open(struct inode *inode, struct file *f)
@@ -196,18 +193,18 @@ static const struct inode_ops ptmx_inode_ops = {
 
 /* Consumes the reference on p. */
 static int inode_make(struct fs *fs, const struct inode_ops *ops, uint64_t ino, uint32_t mode,
-		      uint32_t uid, uint32_t gid, struct pty *p, struct inode **out)
+		      uint32_t uid, uint32_t gid, struct tty *p, struct inode **out)
 {
 	struct devpts_inode *di = calloc(1, sizeof(*di));
 
 	if (!di) {
 		if (p)
-			tty_put(&p->tty);
+			tty_put(p);
 		return -ENOMEM;
 	}
 	inode_init(&di->i, fs, ops, ino, mode);
 	inode_set_owner(&di->i, uid, gid);
-	di->pty = p;
+	di->tty = p;
 	*out = &di->i;
 	return 0;
 }
@@ -233,7 +230,7 @@ static int parse_index(const char *name, size_t len, unsigned *out)
 static int devpts_lookup(struct inode *dir, const char *name, size_t len, struct inode **out)
 {
 	struct devpts *d = devpts_of(dir->fs);
-	struct pty *p;
+	struct tty *p;
 	unsigned idx;
 	int r;
 
@@ -245,10 +242,10 @@ static int devpts_lookup(struct inode *dir, const char *name, size_t len, struct
 		return r;
 	{
 		AUTO_LOCK(&d->mu);
-		p = d->ptys[idx];
+		p = d->ttys[idx];
 		if (!p)
 			return -ENOENT;
-		tty_get(&p->tty); /* its master is open, so there is a reference */
+		tty_get(p); /* its master is open, so there is a reference */
 	}
 	return inode_make(dir->fs, &slave_inode_ops, INO_SLAVE + idx, S_IFCHR | p->mode, p->uid,
 			  p->gid, p, out);
@@ -271,7 +268,7 @@ static int devpts_readdir(struct file *f, uint64_t *pos, struct dir_sink *sink)
 		bool there;
 		{
 			AUTO_LOCK(&d->mu);
-			there = d->ptys[idx] != NULL;
+			there = d->ttys[idx] != NULL;
 		}
 		if (!there)
 			continue;

@@ -13,6 +13,7 @@
 #include "abi/linux/termios.h"
 #include "sentry/fs/hostfile.h"
 #include "sentry/fs/hostfile_impl.h"
+#include "sentry/fs/pty.h"
 #include "sentry/kernel/session.h"
 #include "sentry/kernel/task.h"
 #include "sentry/mm/usercopy.h"
@@ -26,6 +27,7 @@ static void host_tty_release(struct tty *t)
 	struct host_tty *ht = container_of(t, struct host_tty, tty);
 
 	close(ht->fd);
+	tty_fini(t);
 	free(ht);
 }
 
@@ -59,8 +61,9 @@ static void note_modes(struct host_tty *ht, uint32_t lflag)
 	atomic_store(&ht->tostop, (lflag & TOSTOP) != 0);
 }
 
-int host_tty_get(int fd, uint64_t host_rdev, struct host_tty **out)
+int host_tty_get(int fd, uint64_t host_rdev, const struct cred *cred, struct host_tty **out)
 {
+	struct fs *pts = devpts_default();
 	struct termios modes;
 	struct host_tty *ht;
 
@@ -81,6 +84,8 @@ int host_tty_get(int fd, uint64_t host_rdev, struct host_tty **out)
 		return -errno;
 	}
 	tty_init(&ht->tty, &host_tty_ops, (unsigned)host_rdev);
+	if (pts)
+		devpts_add(pts, &ht->tty, cred); /* without a node it has no name, that is all */
 	ht->host_rdev = host_rdev;
 	if (ioctl(fd, TCGETS, &modes) == 0)
 		note_modes(ht, modes.c_lflag);

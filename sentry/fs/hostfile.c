@@ -229,7 +229,7 @@ static void host_fs_make(void)
 		signal(SIGPIPE, SIG_IGN);
 }
 
-static int take_over(struct host_inode *hi, const struct stat *st)
+static int take_over(struct host_inode *hi, const struct stat *st, const struct cred *cred)
 {
 	bool stream = S_ISFIFO(st->st_mode) || S_ISCHR(st->st_mode);
 	int r, own;
@@ -242,7 +242,7 @@ static int take_over(struct host_inode *hi, const struct stat *st)
 		atomic_store(&hi->host_off, at < 0 ? 0 : (uint64_t)at);
 	}
 	if (S_ISCHR(st->st_mode) && isatty(hi->fd)) {
-		r = host_tty_get(hi->fd, st->st_rdev, &hi->tty);
+		r = host_tty_get(hi->fd, st->st_rdev, cred, &hi->tty);
 		if (r < 0)
 			return r;
 	}
@@ -298,7 +298,7 @@ static int host_inode_new(int host_fd, const struct cred *cred, struct host_inod
 	hi->gid = cred->fsgid;
 	hi->access = flags & O_ACCMODE;
 	hi->fd = steal_fd(&fd);
-	r = take_over(hi, &st);
+	r = take_over(hi, &st, cred);
 	host_poll_init(&hi->poll, hi->fd);
 	if (r < 0) {
 		inode_put(&hi->i);
@@ -323,7 +323,23 @@ int host_file_adopt(int host_fd, struct file *f)
 	return r;
 }
 
-int hostfile_new(int host_fd, const struct cred *cred, struct file **out)
+/* A terminal is opened by its name in devpts, so that ttyname(3) finds it. */
+static int open_named(struct host_inode *hi, const struct path *root, int flags,
+		      const struct cred *cred, struct file **out)
+{
+	struct walk_ctx ctx = {.root = *root, .cwd = *root, .cred = cred};
+	AUTO(path) struct path at = {0};
+	char name[32];
+	int r;
+
+	if (!hi->tty || !hi->tty->tty.devpts || !root->dirent)
+		return -ENOENT;
+	snprintf(name, sizeof(name), "/dev/pts/%u", hi->tty->tty.index);
+	r = vfs_walk(&ctx, name, 0, &at);
+	return r < 0 ? r : file_open_path(&at, flags, cred, out);
+}
+
+int hostfile_new(int host_fd, const struct path *root, const struct cred *cred, struct file **out)
 {
 	AUTO(dirent) struct dirent *d = NULL;
 	int flags = fcntl(host_fd, F_GETFL), r;
@@ -337,13 +353,17 @@ int hostfile_new(int host_fd, const struct cred *cred, struct file **out)
 		return r;
 	if (fstat(hi->fd, &st) < 0)
 		memset(&st, 0, sizeof(st));
+	flags = (flags & (O_ACCMODE | O_APPEND | O_NONBLOCK)) | O_NOCTTY;
+	if (open_named(hi, root, flags, cred, out) == 0) {
+		inode_put(&hi->i);
+		return 0;
+	}
 	name_for(hi, &st, name, sizeof(name));
 	r = dirent_new_anon(host_fs, name, &hi->i, &d);
 	if (r < 0)
 		return r;
 	path = (struct path){anon_mount(), d};
-	r = file_open_path(&path, (flags & (O_ACCMODE | O_APPEND | O_NONBLOCK)) | O_NOCTTY, cred,
-			   out);
+	r = file_open_path(&path, flags, cred, out);
 	if (r == 0)
 		(*out)->pos = atomic_load(&hi->host_off);
 	return r;

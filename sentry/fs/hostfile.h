@@ -4,11 +4,13 @@
 struct cred;
 struct fdtable;
 struct file;
+struct path;
 struct tty;
 
 /* A file for a host descriptor of any kind, which it owns from then on (also on failure). Several
- * descriptors of one terminal share its struct tty. -EBADF, -ENOMEM. */
-int hostfile_new(int host_fd, const struct cred *cred, struct file **out);
+ * descriptors of one terminal share its struct tty. root: where /dev/pts is looked for, to give
+ * a terminal a name; may be empty. -EBADF, -ENOMEM. */
+int hostfile_new(int host_fd, const struct path *root, const struct cred *cred, struct file **out);
 /* The terminal behind descriptor fd, with a reference; NULL if it is none. */
 struct tty *hostfile_tty(struct fdtable *files, int fd);
 /* The host terminal's size has changed: SIGWINCH to its foreground group. */

@@ -10,6 +10,7 @@
 #include "sentry/kernel/host_poll.h"
 #include "vfs/inode.h"
 
+struct cred;
 struct file;
 struct task;
 struct uio;
@@ -54,6 +55,6 @@ int host_reopen_nonblock(int fd, int access);
 int host_file_adopt(int host_fd, struct file *f);
 
 /* host_tty.c */
-int host_tty_get(int fd, uint64_t host_rdev, struct host_tty **out);
+int host_tty_get(int fd, uint64_t host_rdev, const struct cred *cred, struct host_tty **out);
 int64_t host_tty_ioctl(struct host_inode *hi, struct file *f, struct task *t, unsigned cmd,
 		       uint64_t arg);

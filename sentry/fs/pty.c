@@ -352,7 +352,7 @@ static void master_release(struct file *f)
 {
 	struct pty *p = f->priv;
 
-	devpts_remove(p);
+	devpts_remove(&p->tty);
 	{
 		AUTO_LOCK(&p->mu);
 		p->master_open = false;
@@ -562,7 +562,7 @@ static int64_t open_peer(struct pty *p, struct file *f, struct task *t, uint64_t
 	if (flags & ~(uint64_t)(O_ACCMODE | O_NOCTTY | O_NONBLOCK | O_CLOEXEC | O_DIRECTORY |
 				O_NOFOLLOW | 0100000))
 		return -EINVAL;
-	snprintf(name, sizeof(name), "%u", p->index);
+	snprintf(name, sizeof(name), "%u", p->tty.index);
 	r = dirent_lookup(p->fs->root, name, strlen(name), &d);
 	if (r < 0)
 		return r;
@@ -588,7 +588,7 @@ static int64_t master_ioctl(struct file *f, struct task *t, unsigned cmd, uint64
 
 	switch (cmd) {
 	case TIOCGPTN:
-		return put_int(t, arg, p->index);
+		return put_int(t, arg, p->tty.index);
 	case TIOCSPTLCK:
 		if (get_guest_u32(t, &v, gptr(arg)))
 			return -EFAULT;
@@ -668,7 +668,7 @@ static void pty_release(struct tty *t)
 	waitq_destroy(&p->master_wq);
 	waitq_destroy(&p->slave_wq);
 	mutex_destroy(&p->mu);
-	mutex_destroy(&p->attr_mu);
+	tty_fini(t);
 	fs_put(p->fs);
 	free(p);
 }
@@ -696,21 +696,17 @@ int pty_open_master(struct fs *devpts_fs, struct file *f)
 	tty_init(&p->tty, &pty_tty_ops, 0);
 	p->fs = fs_get(devpts_fs);
 	mutex_init(&p->mu, LOCK_TTY);
-	mutex_init(&p->attr_mu, LOCK_INODE_ATTR);
 	waitq_init(&p->master_wq);
 	waitq_init(&p->slave_wq);
 	ktimer_init(&p->vtime, vtime_fired);
 	ldisc_init(&p->ld);
 	p->locked = true;
 	p->master_open = true;
-	p->uid = devpts_owner(devpts_fs, f->cred, &p->gid, &p->mode);
-	p->atime = p->mtime = p->ctime = vfs_now();
-	r = devpts_add(devpts_fs, p);
+	r = devpts_add(devpts_fs, &p->tty, f->cred);
 	if (r < 0) {
 		tty_put(&p->tty);
 		return r;
 	}
-	p->tty.dev = (unsigned)makedev(UNIX98_PTY_SLAVE_MAJOR, p->index);
 	f->priv = p;
 	f->ops = &master_ops;
 	f->mode &= ~(uint32_t)FILE_SEEKABLE;

@@ -20,14 +20,7 @@ struct fs;
 
 struct pty {
 	struct tty tty;		/* the references: master, each slave file, each slave inode */
-	struct devpts *devpts;	/* immutable; holds the number while the master is open */
-	struct fs *fs;		/* keeps devpts */
-	unsigned index;
-
-	/* What stat of the slave tells: attr_lock of its inodes does not do, they come and go. */
-	struct mutex attr_mu;
-	uint32_t mode, uid, gid;
-	struct timespec atime, mtime, ctime;
+	struct fs *fs; /* the devpts, which has its number while the master is open */
 
 	struct mutex mu; /* LOCK_TTY: all below */
 	struct ldisc ld;
@@ -52,6 +45,7 @@ int pty_open_slave(struct pty *p, struct file *f);
 int devpts_register(void);
 /* The instance that /dev/ptmx (5:2) outside of devpts means: the one mounted first; borrowed, NULL. */
 struct fs *devpts_default(void);
-int devpts_add(struct fs *fs, struct pty *p); /* takes a number: p->index */
-void devpts_remove(struct pty *p);
-uint32_t devpts_owner(struct fs *fs, const struct cred *cred, uint32_t *gid, uint32_t *mode);
+/* Gives t a number (index, dev) and shows it, owned by cred as the options say. -ENOSPC. Before
+ * anyone else knows t. */
+int devpts_add(struct fs *fs, struct tty *t, const struct cred *cred);
+void devpts_remove(struct tty *t);

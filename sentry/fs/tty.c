@@ -15,6 +15,7 @@
 #include "sentry/kernel/task.h"
 #include "sentry/mm/usercopy.h"
 #include "vfs/file.h"
+#include "vfs/vfs.h"
 
 void tty_init(struct tty *t, const struct tty_ops *ops, unsigned dev)
 {
@@ -22,6 +23,14 @@ void tty_init(struct tty *t, const struct tty_ops *ops, unsigned dev)
 	t->ops = ops;
 	t->dev = dev;
 	t->session = NULL;
+	t->devpts = NULL;
+	mutex_init(&t->attr_mu, LOCK_INODE_ATTR);
+	t->atime = t->mtime = t->ctime = vfs_now();
+}
+
+void tty_fini(struct tty *t)
+{
+	mutex_destroy(&t->attr_mu);
 }
 
 struct tty *tty_get(struct tty *t)

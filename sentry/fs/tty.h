@@ -8,10 +8,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <time.h>
+
+#include "abi/base/lock.h"
 #include "abi/base/ref.h"
 #include "abi/linux/termios.h"
 
 struct cred;
+struct devpts;
 struct file;
 struct session;
 struct task;
@@ -31,9 +35,17 @@ struct tty {
 	const struct tty_ops *ops;
 	unsigned dev; /* as stat's st_rdev, 32 bits of makedev() */
 	struct session *session; /* tasks_lock; borrowed: it clears this when it goes */
+
+	/* Its node in devpts. */
+	struct devpts *devpts; /* NULL: none */
+	unsigned index;
+	struct mutex attr_mu; /* what stat tells: the inodes come and go */
+	uint32_t mode, uid, gid;
+	struct timespec atime, mtime, ctime;
 };
 
 void tty_init(struct tty *t, const struct tty_ops *ops, unsigned dev);
+void tty_fini(struct tty *t); /* by ops->release */
 
 /* May the current task read (SIGTTIN) or write, or change (SIGTTOU) the terminal? 0; -EIO; or
  * -ERESTARTSYS after the signal was sent to its group. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sentry/fs/tty.h"
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/pid.h"
@@ -70,7 +71,7 @@ static int init_enter_tree(struct task *t, const struct task_init_args *a)
 	if (a->ctty) {
 		struct session *s = tg->pgrp->session;
 
-		s->tty = tty_get(a->ctty);
+		tty_attach_locked(a->ctty, s);
 		s->foreground = pgrp_get(tg->pgrp);
 	}
 	slot = pid_slot_locked(pid);
