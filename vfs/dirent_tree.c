@@ -136,7 +136,8 @@ void dirent_exchange(struct dirent *a, struct dirent *b)
 
 bool dirent_idle_locked(const struct dirent *d)
 {
-	return ref_count(&d->ref) == 1 &&
+	/* Acquire: who put the other references is done with d before it is freed. */
+	return atomic_load_explicit(&((struct dirent *)d)->ref.n, memory_order_acquire) == 1 &&
 	       !dirent_has(d, DIRENT_PINNED | DIRENT_MOUNTPOINT | DIRENT_ROOT);
 }
 
