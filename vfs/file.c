@@ -47,7 +47,8 @@ struct file *file_alloc(const struct path *path, int flags, uint32_t mode, const
 	atomic_init(&f->flags, flags);
 	f->mode = mode;
 	f->cred = cred_get((struct cred *)cred);
-	mutex_init(&f->pos_lock, LOCK_FILE_POS);
+	mutex_init(&f->pos_lock,
+		   path->dirent->fs->lower ? LOCK_FILE_POS_LOWER : LOCK_FILE_POS);
 	return f;
 }
 

@@ -16,12 +16,13 @@ enum lock_rank {
 	LOCK_SOCKET_PEER,
 	LOCK_PIPE,
 	LOCK_TTY_CTRL,
+	LOCK_FILE_POS,		 /* file->pos_lock: held by readdir around dir_lock */
 	LOCK_RENAME,		 /* vfs: one rename at a time across directories */
 	LOCK_INODE_DIR,		 /* vfs: inode->dir_lock (parent before child) */
 	LOCK_OVERLAY,		 /* overlay: copy-up of one inode */
+	LOCK_FILE_POS_LOWER,	 /* the same below an overlay */
 	LOCK_INODE_DIR_LOWER,	 /* vfs: dir_lock of a file system below an overlay */
 	LOCK_MOUNT,		 /* mount trees */
-	LOCK_FILE_POS,		 /* file->pos_lock */
 	LOCK_INODE_DATA,	 /* inode->data_lock: contents and size */
 	LOCK_GTIMER,		 /* one timer of a guest */
 	LOCK_TASKS,		 /* kernel.tasks_lock: task tree, pgrps, sessions, signals */
