@@ -293,7 +293,7 @@ int epoll_new(const struct cred *cred, struct file **out)
 	waitq_init(&ep->wq);
 	waitq_init(&ep->poll_wq);
 	ep->wq.mu.rank = ep->poll_wq.mu.rank = LOCK_NONE;
-	err = file_new_anon("anon_inode:[eventpoll]", &epoll_ops, ep, O_RDWR, 0, cred, out);
+	err = file_new_anon("anon_inode:[eventpoll]", &epoll_ops, ep, O_RDWR, FILE_READ | FILE_WRITE, cred, out);
 	if (err)
 		free(ep);
 	else

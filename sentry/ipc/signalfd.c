@@ -198,7 +198,7 @@ static int signalfd_new(struct task *t, sigset64 mask, int flags)
 	mutex_init(&s->mu, LOCK_NONE);
 	list_init(&s->groups);
 	err = file_new_anon("anon_inode:[signalfd]", &signalfd_ops, s,
-			    O_RDWR | (flags & SFD_NONBLOCK), FILE_READ, t->cred, &f);
+			    O_RDWR | (flags & SFD_NONBLOCK), FILE_READ | FILE_WRITE, t->cred, &f);
 	if (err) {
 		free(s);
 		return err;

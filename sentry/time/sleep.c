@@ -111,10 +111,8 @@ int64_t sys_clock_nanosleep(struct task *t, int clock, int flags, struct gptr re
 	int err;
 
 	/* Sleeping on one's own CPU clock would never end. */
-	if (clock == CLOCK_THREAD_CPUTIME_ID)
-		return -EINVAL;
-	if (clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_MONOTONIC_COARSE ||
-	    clock == CLOCK_REALTIME_COARSE)
+	if (clock == CLOCK_THREAD_CPUTIME_ID || clock == CLOCK_MONOTONIC_RAW ||
+	    clock == CLOCK_MONOTONIC_COARSE || clock == CLOCK_REALTIME_COARSE)
 		return -EOPNOTSUPP;
 	err = clock_read(t, clock, &now);
 	if (err)

@@ -39,8 +39,9 @@ static void timerfd_expire(struct gtimer *g, uint64_t n)
 {
 	struct timerfd *tf = container_of(g, struct timerfd, g);
 
-	atomic_fetch_add(&tf->ticks, n);
-	waitq_wake(&tf->wq, POLLIN | POLLRDNORM);
+	/* Expiries that nobody has read yet are no news, as on Linux, which rearms on read. */
+	if (atomic_fetch_add(&tf->ticks, n) == 0)
+		waitq_wake(&tf->wq, POLLIN | POLLRDNORM);
 }
 
 /* True once after the clock was set, if the guest asked to know. */
@@ -135,7 +136,7 @@ int64_t sys_timerfd_create(struct task *t, int clock, int flags)
 	gtimer_init(&tf->g, clock, NULL, timerfd_expire);
 	waitq_init(&tf->wq);
 	err = file_new_anon("anon_inode:[timerfd]", &timerfd_ops, tf,
-			    O_RDWR | (flags & TFD_NONBLOCK), FILE_READ, t->cred, &f);
+			    O_RDWR | (flags & TFD_NONBLOCK), FILE_READ | FILE_WRITE, t->cred, &f);
 	if (err) {
 		free(tf);
 		return err;
