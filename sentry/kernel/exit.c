@@ -195,12 +195,13 @@ void thread_group_reap_locked(struct thread_group *tg)
 	task_unhash_locked(leader);
 }
 
-/* All tasks of tg have exited. */
-static void group_zombie(struct thread_group *tg)
+/* All tasks of tg have exited, `last` is the last of them: its status counts unless exit_group or a
+ * signal has set the group's (as in Linux since 5.17; before, it was the leader's). */
+static void group_zombie(struct thread_group *tg, struct task *last)
 {
 	tg->zombie = true;
 	if (!tg->exiting)
-		tg->exit_status = tg->leader->exit_code;
+		tg->exit_status = last->exit_code;
 	session_leader_exit_locked(tg);
 	if (kernel->init && kernel->init->tg == tg) {
 		kernel_init_died_locked(tg->exit_status);
@@ -246,7 +247,7 @@ static void exit_notify(struct task *t)
 	if (tg->exec_task)
 		task_wake(tg->exec_task);
 	if (tg->ntasks == 0)
-		group_zombie(tg);
+		group_zombie(tg, t);
 }
 
 /* ---- what a task has ------------------------------------------------------------------------ */

@@ -139,9 +139,7 @@ void task_publish(struct task *t)
 void task_republish(struct task *t)
 {
 	atomic_store(&t->republish, true);
-	AUTO_LOCK(&t->pt_lock);
-	if (t->pt)
-		kernel->pf_ops->interrupt(t->pt);
+	task_interrupt(t);
 }
 
 /* ---- places --------------------------------------------------------------------------------- */
@@ -249,6 +247,14 @@ static bool rip_check(struct task *t)
 	}
 }
 
+/* Only the owner writes it: no locked instruction. */
+static inline void run_seq_next(struct task *t)
+{
+	uint32_t seq = atomic_load_explicit(&t->run_seq, memory_order_relaxed);
+
+	atomic_store_explicit(&t->run_seq, seq + 1, memory_order_release);
+}
+
 static void task_loop(struct task *t)
 {
 	const struct pf_ops *ops = kernel->pf_ops;
@@ -258,7 +264,9 @@ static void task_loop(struct task *t)
 	while (signal_return_to_user(t, result) && rip_check(t)) {
 		if (atomic_load_explicit(&t->republish, memory_order_relaxed))
 			task_publish(t);
+		run_seq_next(t);
 		ops->run(t->pt, &ev);
+		run_seq_next(t);
 		result = event_handle(t, &ev);
 	}
 }

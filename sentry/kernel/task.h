@@ -83,6 +83,7 @@ struct thread_group {
 	uint64_t maxrss, child_maxrss;	/* bytes */
 	uint64_t start_ns;		/* since boot */
 	int oom_score_adj;
+	_Atomic uint32_t membarrier;	/* commands registered for */
 };
 
 enum task_state { TASK_RUNNING, TASK_SLEEPING, TASK_STOPPED, TASK_ZOMBIE, TASK_DEAD };
@@ -95,6 +96,7 @@ struct task {
 	_Atomic int state;		/* enum task_state, for /proc */
 	struct mutex pt_lock;		/* LOCK_TASK_WAKE: keeps pt alive for task_kick() */
 	struct pf_thread *pt;		/* owner only; changed under pt_lock */
+	_Atomic uint32_t run_seq;	/* odd while in guest code: membarrier(2) */
 
 	/* owner only for writing; others read them under tasks_lock and take a reference */
 	struct mm *mm;			/* NULL once exited */
@@ -190,6 +192,8 @@ int task_block_killable(struct task *t, uint32_t seq, uint64_t deadline_ns);
 void task_wake(struct task *t);	   /* any thread, lock-free */
 /* Wakes, and interrupts guest code if it runs. Any thread; any lock ranked before LOCK_TASK_WAKE. */
 void task_kick(struct task *t);
+/* Only interrupts guest code: a sleeping system call sleeps on. As task_kick. */
+void task_interrupt(struct task *t);
 uint64_t now_mono_ns(void);
 
 /* ---- what system calls use ------------------------------------------------------------------ */

@@ -97,6 +97,11 @@ void task_wake(struct task *t)
 void task_kick(struct task *t)
 {
 	task_wake(t);
+	task_interrupt(t);
+}
+
+void task_interrupt(struct task *t)
+{
 	AUTO_LOCK(&t->pt_lock);
 	if (t->pt)
 		kernel->pf_ops->interrupt(t->pt);
