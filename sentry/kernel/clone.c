@@ -15,6 +15,7 @@
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/pid.h"
 #include "sentry/kernel/restart.h"
+#include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/session.h"
 #include "sentry/kernel/task_impl.h"
 #include "sentry/kernel/uts.h"
@@ -312,6 +313,7 @@ static int tree_enter(struct task *c, struct task *t, uint64_t f)
 		return -EINVAL;
 	if (!(f & CLONE_THREAD))
 		tree_enter_process(c, t, f);
+	seccomp_inherit(c, t);
 	slot = pid_slot_locked(c->tid);
 	slot->task = task_get(c);
 	slot->reserved = false;

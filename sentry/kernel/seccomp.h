@@ -1,15 +1,25 @@
 /* The guest's own system-call filters: seccomp(2). */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "abi/base/gptr.h"
 
+struct seccomp_filter;
 struct task;
 
-/* PR_GET_SECCOMP: 0 none, 1 strict, 2 filter. */
+/* PR_GET_SECCOMP: 0 none, 1 strict, 2 filter. Any thread under tasks_lock; else the owner. */
 int seccomp_mode(struct task *t);
+int seccomp_filter_count(struct task *t);
 int64_t seccomp_prctl(struct task *t, uint64_t mode, struct gptr prog);
-/* clone: the child has its parent's filters. exit: they are dropped. */
+
+/* Asks t's filters about a call that it is about to make. True: go on. False: the call is not made,
+ * and *result is what the guest finds in rax (a signal or the end of the task may be pending).
+ * Owner; only when t->seccomp is not NULL. */
+bool seccomp_allows(struct task *t, uint64_t nr, const uint64_t args[6], int64_t *result);
+
+/* clone: the child has its parent's filters; under tasks_lock, in the step that makes it visible.
+ * The end of a task: they are dropped. */
 void seccomp_inherit(struct task *child, struct task *parent);
-void seccomp_release(struct task *t);
+void seccomp_drop(struct task *t);

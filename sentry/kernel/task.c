@@ -18,6 +18,7 @@
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/restart.h"
+#include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/session.h"
 #include "sentry/kernel/task_impl.h"
 #include "sentry/kernel/uts.h"
@@ -100,6 +101,7 @@ void task_put(struct task *t)
 {
 	if (!t || !ref_put(&t->ref))
 		return;
+	seccomp_drop(t);
 	cred_put(t->cred);
 	thread_group_put(t->tg);
 	mutex_destroy(&t->pt_lock);

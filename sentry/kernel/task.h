@@ -34,6 +34,7 @@ struct mount_ns;
 struct pgrp;
 struct pid_ns;
 struct posix_timers;
+struct seccomp_filter;
 struct session;
 struct tty;
 struct uts_ns;
@@ -158,7 +159,7 @@ struct task {
 	bool thp_disable;
 	unsigned strace_flags;
 	void *ptrace;			/* later */
-	void *seccomp;			/* later: the guest's own filters */
+	struct seccomp_filter *seccomp;	/* the guest's own filters, or NULL: seccomp.c */
 };
 
 /* The task whose S thread is running, or NULL on other threads. */

@@ -5,6 +5,8 @@
 #include <errno.h>
 
 #include "abi/linux/unistd.h"
+#include "sentry/kernel/seccomp.h"
+#include "sentry/kernel/task.h"
 #include "sentry/strace/strace.h"
 #include "sentry/syscalls/syscalls.h"
 
@@ -86,7 +88,8 @@ int64_t syscall_dispatch(struct task *t, uint64_t nr, const uint64_t args[6])
 
 	if (traced)
 		strace_enter(t, nr, args);
-	result = syscall_call(t, nr, args);
+	if (!t->seccomp || seccomp_allows(t, nr, args, &result))
+		result = syscall_call(t, nr, args);
 	if (traced)
 		strace_exit(t, nr, args, result);
 	return result;

@@ -9,6 +9,7 @@
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/session.h"
 #include "sentry/kernel/task.h"
 #include "sentry/mm/mm.h"
@@ -162,13 +163,13 @@ static void show_ids(struct text *t, const struct cred *c)
 		    c->fsuid, c->gid, c->egid, c->sgid, c->fsgid);
 }
 
-static void show_caps(struct text *t, const struct cred *c)
+static void show_caps(struct text *t, const struct cred *c, struct task *task)
 {
 	text_printf(t,
 		    "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\n"
-		    "CapAmb:\t%016lx\nNoNewPrivs:\t%d\nSeccomp:\t0\nSeccomp_filters:\t0\n",
+		    "CapAmb:\t%016lx\nNoNewPrivs:\t%d\nSeccomp:\t%d\nSeccomp_filters:\t%d\n",
 		    c->cap_inheritable, c->cap_permitted, c->cap_effective, c->cap_bounding,
-		    c->cap_ambient, c->no_new_privs);
+		    c->cap_ambient, c->no_new_privs, seccomp_mode(task), seccomp_filter_count(task));
 }
 
 static void show_memory(struct text *t, const struct mem_numbers *m)
@@ -233,7 +234,7 @@ int proc_show_status(struct text *t, const struct synth_ctx *c)
 		    "ShdPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n",
 		    task->tg->ntasks, task->tg->rlimits[RLIMIT_SIGPENDING].cur, s.pending, s.shared,
 		    s.blocked, s.ignored, s.caught);
-	show_caps(t, cred);
+	show_caps(t, cred, task);
 	cred_put(cred);
 	show_cpus_allowed(t);
 	text_printf(t, "voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n",
