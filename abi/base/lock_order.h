@@ -17,6 +17,7 @@ enum lock_rank {
 	LOCK_PIPE,
 	LOCK_TTY_CTRL,
 	LOCK_FILE_POS,		 /* file->pos_lock: held by readdir around dir_lock */
+	LOCK_SYNTH_TEXT,	 /* the text of an open file of proc or sysfs while it is made */
 	LOCK_RENAME,		 /* vfs: one rename at a time across directories */
 	LOCK_INODE_DIR,		 /* vfs: inode->dir_lock (parent before child) */
 	LOCK_OVERLAY,		 /* overlay: copy-up of one inode */

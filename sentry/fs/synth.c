@@ -150,6 +150,8 @@ static int node_follow(struct inode *i, struct path *out)
 /* ---- open files ------------------------------------------------------------------------------- */
 
 struct synth_file {
+	struct mutex mu; /* before all locks that showing something may take */
+	/* under mu */
 	struct text text;
 	bool made;
 };
@@ -163,7 +165,7 @@ static ssize_t text_read(struct file *f, struct uio *dst, uint64_t off)
 {
 	struct synth_inode *si = synth_i(f->inode);
 	struct synth_file *sf = f->priv;
-	AUTO_LOCK(&si->inode.attr_lock);
+	AUTO_LOCK(&sf->mu);
 
 	if (!si->entry->show)
 		return -EINVAL;
@@ -206,6 +208,7 @@ static void text_release(struct file *f)
 {
 	struct synth_file *sf = f->priv;
 
+	mutex_destroy(&sf->mu);
 	text_free(&sf->text);
 	free(sf);
 }
@@ -284,6 +287,7 @@ static const struct file_ops dir_ops = {.readdir = dir_readdir};
 static int node_open(struct inode *i, struct file *f)
 {
 	struct synth_inode *si = synth_i(i);
+	struct synth_file *sf;
 	int r = node_may(si);
 
 	if (r)
@@ -295,9 +299,11 @@ static int node_open(struct inode *i, struct file *f)
 	}
 	if (si->entry->open)
 		return si->entry->open(&si->ctx, f);
-	f->priv = calloc(1, sizeof(struct synth_file));
-	if (!f->priv)
+	sf = calloc(1, sizeof(*sf));
+	if (!sf)
 		return -ENOMEM;
+	mutex_init(&sf->mu, LOCK_SYNTH_TEXT);
+	f->priv = sf;
 	f->ops = &text_ops;
 	return 0;
 }
