@@ -240,6 +240,35 @@ int64_t seccomp_call(struct pf_thread *t, const struct pf_call *c)
 	return cmd.ret;
 }
 
+static int post_locked(struct pf_thread *t, const struct slot_cmd *cmd, const struct pf_call *c)
+{
+	if (t->nqueued == POST_MAX)
+		return -EAGAIN;
+	t->queue[t->nqueued] = (struct posted){*cmd, c->done, c->ctx};
+	__atomic_store_n(&t->nqueued, t->nqueued + 1, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static bool space_has_one_thread(struct pf_space *s)
+{
+	AUTO_LOCK(&s->mu);
+	return s->nthreads == 1;
+}
+
+/* The descriptor goes out now and waits in the socket for its command. The thread is the only one of
+ * its space, so no other's command can take the message; messages and commands are both in order. */
+static int post_with_fd(struct pf_thread *t, const struct slot_cmd *cmd, const struct pf_call *c)
+{
+	int r;
+
+	AUTO_LOCK(&t->space->op_mu);
+	AUTO_LOCK(&t->call_mu);
+	if (t->nqueued == POST_MAX)
+		return -EAGAIN;
+	r = space_send_fds(t->space, &c->fd, 1);
+	return r ? -EAGAIN : post_locked(t, cmd, c);
+}
+
 int seccomp_call_post(struct pf_thread *t, const struct pf_call *c)
 {
 	struct slot_cmd cmd;
@@ -248,18 +277,17 @@ int seccomp_call_post(struct pf_thread *t, const struct pf_call *c)
 	if (r)
 		return r;
 	if (cmd.op == CMD_MMAP_FD) {
-		int64_t result = seccomp_call(t, c);
+		int64_t result;
 
+		if (space_has_one_thread(t->space))
+			return post_with_fd(t, &cmd, c);
+		result = seccomp_call(t, c);
 		if (c->done)
 			c->done(c->ctx, result);
 		return 0;
 	}
 	AUTO_LOCK(&t->call_mu);
-	if (t->nqueued == POST_MAX)
-		return -EAGAIN;
-	t->queue[t->nqueued] = (struct posted){cmd, c->done, c->ctx};
-	__atomic_store_n(&t->nqueued, t->nqueued + 1, __ATOMIC_RELAXED);
-	return 0;
+	return post_locked(t, &cmd, c);
 }
 
 int seccomp_cmpxchg32(struct pf_thread *t, struct gptr addr, uint32_t expect, uint32_t desired,

@@ -126,8 +126,9 @@ int host_mmap_anon(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t prot)
 	return check_placed(host_call(op, &c), addr);
 }
 
-/* Never posted in operation by a running guest: what a file system refuses must reach the caller. An
- * exec posts them: it looks at the results before it commits. */
+/* The host refuses a file's mapping for what we can't check only where it shall be executed (a host
+ * mount with noexec): that must reach the caller, so it is never posted by a running guest. An exec posts all: it
+ * looks at the results before it commits. */
 int host_mmap_fd(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t prot, bool shared, int fd,
 		 uint64_t offset)
 {
@@ -136,7 +137,8 @@ int host_mmap_fd(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t prot, b
 				    (shared ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE) | MAP_FIXED,
 				    0, offset}};
 
-	return check_placed(op->t ? host_call_now(op, &c) : host_call(op, &c), addr);
+	return check_placed(op->t && (prot & PROT_EXEC) ? host_call_now(op, &c) : host_call(op, &c),
+			    addr);
 }
 
 int host_munmap(struct mm_op *op, uint64_t addr, uint64_t len)

@@ -102,6 +102,8 @@ static struct vma *vma_for(const struct mm_op *op, const struct mmap_args *a)
 	v->vm_flags = op->m->impl->def_flags;
 	if (a->flags & MAP_LOCKED)
 		v->vm_flags |= VMA_LOCKED;
+	if (a->file && (a->flags & MAP_PRIVATE) && (a->prot & PROT_WRITE))
+		v->vm_flags |= VMA_WRITTEN;
 	v->file = a->file;
 	vma_file_get(v);
 	v->offset = a->offset;
@@ -117,6 +119,20 @@ static int host_map(struct mm_op *op, const struct mmap_args *a)
 			    a->host_offset);
 }
 
+/* Programs' loaders map a whole library and then its parts over it again with other protections.
+ * Where that is the same part of the same file, and nobody has written there, it comes to the same
+ * as mprotect, which needs no descriptor. */
+static bool is_same_mapping(struct mm_op *op, const struct mmap_args *a)
+{
+	struct vma *v = vma_find(op->m, a->addr);
+
+	return a->file && v && v->file == a->file && v->start <= a->addr &&
+	       a->addr + a->len <= v->end && v->offset + (a->addr - v->start) == a->offset &&
+	       v->flags == (a->flags & VMA_MAP_FLAGS) && (v->flags & MAP_PRIVATE) &&
+	       v->vm_flags == op->m->impl->def_flags && v->max_prot == a->max_prot &&
+	       !(a->flags & MAP_LOCKED) && !v->special;
+}
+
 /* Maps at a->addr, which is checked, over whatever is there. */
 static int map_at(struct mm_op *op, const struct mmap_args *a)
 {
@@ -125,6 +141,8 @@ static int map_at(struct mm_op *op, const struct mmap_args *a)
 
 	if (op->m->impl->nvmas >= MM_MAX_VMAS)
 		return -ENOMEM;
+	if (is_same_mapping(op, a))
+		return mprotect_locked(op, a->addr, a->addr + a->len, a->prot);
 	err = vma_split_range(op->m, a->addr, a->addr + a->len);
 	if (err)
 		return err;

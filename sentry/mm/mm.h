@@ -33,7 +33,8 @@ struct vma {
 	struct vma *next_dead; /* on a list of removed ones: sentry/mm */
 };
 
-enum { VMA_LOCKED = 1, VMA_DONTFORK = 2, VMA_WIPEONFORK = 4, VMA_DONTDUMP = 8, VMA_LOCKONFAULT = 16 };
+enum { VMA_LOCKED = 1, VMA_DONTFORK = 2, VMA_WIPEONFORK = 4, VMA_DONTDUMP = 8, VMA_LOCKONFAULT = 16,
+       VMA_WRITTEN = 32 /* private pages of a file may differ from it */ };
 
 struct mm {
 	struct ref ref;			/* tasks that use it */

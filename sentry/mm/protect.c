@@ -36,19 +36,24 @@ static uint64_t protect_limit(struct mm_op *op, uint64_t start, uint64_t end, ui
 
 int mprotect_locked(struct mm_op *op, uint64_t start, uint64_t end, uint32_t prot)
 {
-	bool change = false;
+	bool change = false, file_code = false, post = op->post;
 	int refused, err;
 
 	end = protect_limit(op, start, end, prot, &refused);
 	if (end == start)
 		return refused;
-	for (struct vma *v = vma_find(op->m, start); v && v->start < end; v = vma_next(v))
+	for (struct vma *v = vma_find(op->m, start); v && v->start < end; v = vma_next(v)) {
 		change |= v->prot != prot;
+		file_code |= v->file && (prot & PROT_EXEC);
+	}
 	if (!change)
 		return refused;
 	err = vma_split_range(op->m, start, end);
+	if (op->t && file_code) /* see host_mmap_fd() */
+		op->post = false;
 	if (!err)
 		err = host_mprotect(op, start, end - start, prot);
+	op->post = post;
 	if (err)
 		return err;
 	for (struct vma *v = vma_find(op->m, start); v && v->start < end; v = vma_next(v))

@@ -185,6 +185,8 @@ static ssize_t write_protected_page(struct mm *mm, struct task *t, uint64_t addr
 	if (host_mprotect(&op, page_down(addr), GUEST_PAGE_SIZE, PROT_READ | PROT_WRITE))
 		return -EFAULT;
 	r = kernel->pf_ops->write(mm->space, gptr(addr), src, part);
+	if (v->file)
+		vma_set_vm_flags(mm, v, v->vm_flags | VMA_WRITTEN);
 	host_mprotect(&op, page_down(addr), GUEST_PAGE_SIZE, v->prot);
 	return r > 0 ? r : -EFAULT;
 }

@@ -134,6 +134,8 @@ void vma_set_prot(struct mm *m, struct vma *v, uint32_t prot)
 {
 	vma_account(m, v, -1UL);
 	v->prot = prot;
+	if ((prot & PROT_WRITE) && v->file && (v->flags & MAP_PRIVATE))
+		v->vm_flags |= VMA_WRITTEN;
 	vma_account(m, v, 1);
 }
 

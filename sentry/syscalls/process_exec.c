@@ -20,9 +20,18 @@ struct strings {
 	size_t n, cap;
 };
 
+/* Strings of one vector lie side by side, as a rule: a block of guest memory is read and the next
+ * strings are taken out of it. */
+struct string_block {
+	uint64_t base;
+	size_t len;
+	char bytes[4096];
+};
+
 struct string_budget {
 	uint64_t left;
 	char *buf; /* EXEC_STRING_MAX */
+	struct string_block block;
 };
 
 static uint64_t budget_for(struct task *t)
@@ -56,9 +65,43 @@ static int strings_add(struct strings *s, const char *str, size_t len)
 	return 0;
 }
 
+/* The string at p if it ends within the block; NULL: it doesn't. */
+static const char *block_find(const struct string_block *k, uint64_t p, size_t *len)
+{
+	const char *s, *nul;
+
+	if (p < k->base || p - k->base >= k->len)
+		return NULL;
+	s = k->bytes + (p - k->base);
+	nul = memchr(s, 0, k->len - (p - k->base));
+	if (!nul)
+		return NULL;
+	*len = (size_t)(nul - s);
+	return s;
+}
+
+static ssize_t string_read(struct task *t, struct string_budget *b, struct gptr p, const char **out)
+{
+	size_t len;
+	ssize_t got;
+
+	*out = block_find(&b->block, p.v, &len);
+	if (*out)
+		return (ssize_t)len;
+	got = copy_from_guest_partial(t, b->block.bytes, p, sizeof(b->block.bytes));
+	b->block.base = p.v;
+	b->block.len = got > 0 ? (size_t)got : 0;
+	*out = block_find(&b->block, p.v, &len);
+	if (*out)
+		return (ssize_t)len;
+	*out = b->buf;
+	return copy_string_from_guest(t, b->buf, p, EXEC_STRING_MAX);
+}
+
 static int string_copy(struct task *t, struct string_budget *b, struct strings *s, struct gptr p)
 {
-	ssize_t len = copy_string_from_guest(t, b->buf, p, EXEC_STRING_MAX);
+	const char *str;
+	ssize_t len = string_read(t, b, p, &str);
 
 	if (len == -ENAMETOOLONG)
 		return -E2BIG;
@@ -67,7 +110,7 @@ static int string_copy(struct task *t, struct string_budget *b, struct strings *
 	if ((uint64_t)len + 1 + sizeof(uint64_t) > b->left)
 		return -E2BIG;
 	b->left -= (uint64_t)len + 1 + sizeof(uint64_t);
-	return strings_add(s, b->buf, (size_t)len);
+	return strings_add(s, str, (size_t)len);
 }
 
 /* A NULL-terminated vector of strings; NULL itself is an empty one (execve(2), "On Linux"). */
@@ -97,7 +140,7 @@ static int strings_copy(struct task *t, struct string_budget *b, struct gptr vec
 static int args_copy(struct task *t, struct exec_args *a, struct gptr argv, struct gptr envp)
 {
 	AUTO(free) char *buf = malloc(EXEC_STRING_MAX);
-	struct string_budget b = {budget_for(t), buf};
+	struct string_budget b = {.left = budget_for(t), .buf = buf};
 	struct strings args = {0}, env = {0};
 	int err;
 
