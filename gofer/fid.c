@@ -18,7 +18,8 @@ static struct fid *fid_find_locked(struct conn *c, uint32_t num)
 	return n ? container_of(n, struct fid, node) : NULL;
 }
 
-int fid_bind(struct conn *c, uint32_t num, int fd, const struct stat *st, struct fid **out)
+int fid_bind(struct conn *c, uint32_t num, int fd, const struct stat *st, uint32_t traits,
+	     struct fid **out)
 {
 	struct fid *f = calloc(1, sizeof(*f));
 	int err = 0;
@@ -31,6 +32,7 @@ int fid_bind(struct conn *c, uint32_t num, int fd, const struct stat *st, struct
 	f->num = num;
 	f->fd = fd;
 	f->type = st->st_mode & S_IFMT;
+	f->traits = traits;
 	f->dev = st->st_dev;
 	f->ino = st->st_ino;
 	f->open_fd = -1;

@@ -17,6 +17,11 @@
 
 struct conn;
 
+enum {
+	FID_ROOT = 1 << 0,   /* the export's root: its ".." is itself */
+	FID_HOLLOW = 1 << 1, /* the kernel's own files (proc, sysfs) mounted inside the tree: shown empty */
+};
+
 /* What a fid has been opened for. */
 enum fid_state { FID_WALKED, FID_OPEN, FID_XATTR_READ, FID_XATTR_WRITE };
 
@@ -27,7 +32,7 @@ struct fid {
 	int fd;		      /* O_PATH; immutable */
 	uint32_t type;	      /* S_IFMT bits; immutable */
 	uint64_t dev, ino;    /* immutable */
-	bool root;	      /* immutable: the export's root; its ".." is itself */
+	uint32_t traits;      /* FID_*; immutable */
 	struct mutex mu;      /* all below; LOCK_INODE_DATA */
 	enum fid_state state;
 	int open_fd;	      /* FID_OPEN: Tlopen's; directories: also Tlist's. -1: none */
@@ -64,6 +69,7 @@ struct conn {
 
 	_Atomic bool owned;	 /* some worker receives from it */
 	uint64_t replied_ns;	 /* the last reply; atomic enough for a guess */
+	unsigned spin_ns, spin_skips; /* how long to look for the next message; so too */
 	/* The owner's. */
 	uint8_t *rx;
 	size_t rx_have;
@@ -98,7 +104,8 @@ int request_serve(struct request *req);
 
 /* fid.c */
 /* Binds a new fid; consumes fd. -EBADF when num is taken or reserved, -EMFILE at the bound. *out may be NULL, else has a reference. */
-int fid_bind(struct conn *c, uint32_t num, int fd, const struct stat *st, struct fid **out);
+int fid_bind(struct conn *c, uint32_t num, int fd, const struct stat *st, uint32_t traits,
+	     struct fid **out);
 struct fid *fid_lookup(struct conn *c, uint32_t num); /* with a reference; NULL: none */
 int fid_unbind(struct conn *c, uint32_t num);
 void fid_unbind_all(struct conn *c);
@@ -116,6 +123,8 @@ int host_reopen(const struct conn *c, const struct fid *f, int flags, int *fd);
 int host_reopen_fd(int path_fd, int flags);
 void host_fd_name(int fd, char out[16]); /* relative to the working directory, which is /proc/self/fd */
 int host_proc_fd(void);
+/* FID_HOLLOW for a child of `dir` that st describes, or 0. */
+uint32_t host_traits(const struct fid *dir, int fd, const struct stat *st);
 /* Of fd itself when name is "". */
 int host_stat(int fd, const char *name, struct p9_attr *out, struct stat *st);
 int host_getattr(const struct fid *f, struct p9_attr *out);

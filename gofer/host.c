@@ -9,11 +9,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static int proc_fd = -1;
@@ -134,6 +136,8 @@ int host_may_change_dir(const struct conn *c, const struct fid *dir)
 
 	if (!err && dir->type != S_IFDIR)
 		err = -ENOTDIR;
+	if (!err && (dir->traits & FID_HOLLOW))
+		err = -EACCES;
 	return err ? err : host_may(c, dir, S_IWOTH | S_IXOTH, -EACCES);
 }
 
@@ -142,6 +146,8 @@ static int host_may_open(const struct conn *c, const struct fid *f, int flags)
 	uint32_t bits = 0;
 	int acc = flags & O_ACCMODE, err;
 
+	if ((f->traits & FID_HOLLOW) && f->type != S_IFDIR)
+		return -EACCES;
 	switch (f->type) {
 	case S_IFREG:
 		break;
@@ -303,6 +309,42 @@ int host_stat(int fd, const char *name, struct p9_attr *a, struct stat *st)
 	st->st_size = (off_t)sx.stx_size;
 	host_qid(st->st_dev, st->st_ino, st->st_mode, &a->qid);
 	return 0;
+}
+
+/* File systems that are the kernel's interface and not files: what they tell is about the host, and some of it acts on
+ * the host. Exporting one on purpose, as a tree of its own, works. */
+static bool kernel_magic(unsigned long magic)
+{
+	switch (magic) {
+	case PROC_SUPER_MAGIC:
+	case SYSFS_MAGIC:
+	case DEBUGFS_MAGIC:
+	case TRACEFS_MAGIC:
+	case SECURITYFS_MAGIC:
+	case SELINUX_MAGIC:
+	case CGROUP_SUPER_MAGIC:
+	case CGROUP2_SUPER_MAGIC:
+	case BPF_FS_MAGIC:
+	case PSTOREFS_MAGIC:
+	case EFIVARFS_MAGIC:
+	case BINFMTFS_MAGIC:
+	case DEVPTS_SUPER_MAGIC:
+	case NSFS_MAGIC:
+	case 0x62656570: /* configfs */
+	case 0x19800202: /* mqueue */
+	case 0x65735543: /* fusectl */
+		return true;
+	}
+	return false;
+}
+
+uint32_t host_traits(const struct fid *dir, int fd, const struct stat *st)
+{
+	struct statfs s;
+
+	if (st->st_dev == dir->dev)
+		return dir->traits & FID_HOLLOW;
+	return fstatfs(fd, &s) < 0 || kernel_magic((unsigned long)s.f_type) ? FID_HOLLOW : 0;
 }
 
 int host_getattr(const struct fid *f, struct p9_attr *out)

@@ -153,7 +153,7 @@ int serve_make(struct request *req, const struct p9_tmake *t, struct p9_rmake *r
 	err = make_name(c, dir, &t->name, &m);
 	if (err)
 		return err;
-	err = fid_bind(c, t->newfid, m.fd, &m.st, NULL);
+	err = fid_bind(c, t->newfid, m.fd, &m.st, 0, NULL);
 	if (err) {
 		if (m.rw_fd >= 0)
 			close(m.rw_fd);
@@ -233,6 +233,7 @@ int serve_lcreate(struct request *req, const struct p9_tlcreate *t, struct p9_rl
 		if (!err) {
 			probe.fd = m.fd;
 			probe.type = m.st.st_mode & S_IFMT;
+			probe.traits = host_traits(dir, m.fd, &m.st);
 			err = host_reopen(c, &probe, (int)t->flags, &fd);
 		}
 		if (err && m.fd >= 0)
@@ -247,7 +248,7 @@ int serve_lcreate(struct request *req, const struct p9_tlcreate *t, struct p9_rl
 	if (err)
 		return err;
 	fid_unbind(c, t->fid);
-	err = fid_bind(c, t->fid, m.fd, &m.st, &f);
+	err = fid_bind(c, t->fid, m.fd, &m.st, 0, &f);
 	if (err) {
 		close(fd);
 		return err;

@@ -4,8 +4,8 @@
  *		receive one message, note its tag as in flight
  *		disown and arm (EPOLLONESHOT): another worker may take its next message
  *		serve; send the reply; answer the Tflushes that waited for this tag
- *		requests come close together? own it again, unarmed, and look for the next for a
- *		short while: waking a sleeping worker costs ten times what serving a lookup does
+ *		own it again, unarmed, and look for the next for a short while, if that has paid
+ *		lately: waking a sleeping worker costs ten times what serving a lookup does
  *
  * So requests of one connection are served concurrently and replies overtake each other, but
  * messages are *noted* in the order of their arrival: a Tflush always finds the request it means, unless that was
@@ -29,8 +29,10 @@
 #include "gofer/gofer_impl.h"
 
 #define WORKER_STACK (128 * 1024)
-#define SPIN_NS 40000	   /* how long a worker looks for the next message */
-#define SPIN_GAP_NS 300000 /* when the one before came no longer ago than this */
+/* How long a worker looks for the next message; doubled by each one found, halved by each look in vain, and
+ * below the least only tried at every 16th message. */
+#define SPIN_MAX_NS 32000
+#define SPIN_MIN_NS 4000
 
 static struct {
 	int epoll;
@@ -79,6 +81,7 @@ static int conn_new(const struct gofer_export *e, uint32_t max_fids, struct conn
 	c->flags = e->flags;
 	c->name = e->name ? e->name : "?";
 	c->seqpacket = type == SOCK_SEQPACKET;
+	c->spin_ns = SPIN_MAX_NS;
 	c->max_fids = max_fids;
 	mutex_init(&c->send_mu, LOCK_NONE);
 	mutex_init(&c->mu, LOCK_P9);
@@ -381,15 +384,22 @@ static int worker_receive(struct worker *w, struct conn *c, bool wait)
  * is woken. */
 static int worker_spin(struct worker *w, struct conn *c)
 {
-	uint64_t until = c->replied_ns + SPIN_NS;
+	uint64_t until;
 	int n = 0;
 
+	if (c->spin_ns < SPIN_MIN_NS && ++c->spin_skips < 16)
+		return 0;
 	if (!conn_own(c))
 		return 0;
+	c->spin_skips = 0;
+	until = c->replied_ns + (c->spin_ns < SPIN_MIN_NS ? SPIN_MIN_NS : c->spin_ns);
 	conn_ctl(c, EPOLL_CTL_MOD, EPOLLONESHOT);
 	do
 		n = worker_receive(w, c, true);
 	while (n == 0 && now_ns() < until);
+	c->spin_ns = n ? c->spin_ns * 2 + SPIN_MIN_NS : c->spin_ns / 2;
+	if (c->spin_ns > SPIN_MAX_NS)
+		c->spin_ns = SPIN_MAX_NS;
 	if (n == 0 && conn_disown(c, EPOLL_CTL_MOD) < 0)
 		conn_kill(c, "epoll");
 	return n;
@@ -397,19 +407,14 @@ static int worker_spin(struct worker *w, struct conn *c)
 
 static void worker_serve(struct worker *w, struct conn *c)
 {
-	uint64_t last;
 	int n;
 
 	if (!ref_get_unless_zero(&c->ref))
 		return;
 	if (conn_own(c)) {
-		last = c->replied_ns;
 		n = worker_receive(w, c, false);
-		/* Worth it only if the client is in the middle of something. */
-		while (n > 0 && server.may_spin && c->replied_ns - last < SPIN_GAP_NS) {
-			last = c->replied_ns;
+		while (n > 0 && server.may_spin)
 			n = worker_spin(w, c);
-		}
 	}
 	conn_put(c);
 }

@@ -40,7 +40,6 @@ int serve_auth(struct request *req, const struct p9_tauth *t, struct p9_rauth *r
 
 static int attach_root(struct conn *c, uint32_t fid, struct p9_attr *attr)
 {
-	AUTO(fid) struct fid *f = NULL;
 	struct stat st;
 	int fd = fcntl(c->root_fd, F_DUPFD_CLOEXEC, 0), err;
 
@@ -51,10 +50,7 @@ static int attach_root(struct conn *c, uint32_t fid, struct p9_attr *attr)
 		close(fd);
 		return err;
 	}
-	err = fid_bind(c, fid, fd, &st, &f);
-	if (!err)
-		f->root = true;
-	return err;
+	return fid_bind(c, fid, fd, &st, FID_ROOT, NULL);
 }
 
 int serve_attach(struct request *req, const struct p9_tattach *t, struct p9_rattach *r)

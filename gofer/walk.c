@@ -17,30 +17,26 @@ static int walk_step(struct conn *c, const struct fid *dir, const struct p9_str 
 
 	if (!err && dir->type != S_IFDIR)
 		err = -ENOTDIR;
+	if (!err && (dir->traits & FID_HOLLOW))
+		err = -ENOENT;
 	if (!err)
 		err = host_may(c, dir, S_IXOTH, -ENOENT);
 	return err ? err : host_open_child(dir, name, fd);
 }
 
 /* A fid for the same file. */
-static int walk_clone(struct conn *c, const struct fid *f, uint32_t newfid, struct fid **out)
+static int walk_clone(struct conn *c, const struct fid *f, uint32_t newfid)
 {
 	struct stat st = {.st_dev = f->dev, .st_ino = f->ino, .st_mode = f->type};
-	int fd = fcntl(f->fd, F_DUPFD_CLOEXEC, 0), err;
+	int fd = fcntl(f->fd, F_DUPFD_CLOEXEC, 0);
 
-	if (fd < 0)
-		return -errno;
-	err = fid_bind(c, newfid, fd, &st, out);
-	if (!err)
-		(*out)->root = f->root;
-	return err;
+	return fd < 0 ? -errno : fid_bind(c, newfid, fd, &st, f->traits, NULL);
 }
 
 int serve_walk(struct request *req, const struct p9_twalk *t, struct p9_rwalk *r)
 {
 	struct conn *c = req->conn;
 	AUTO(fid) struct fid *start = fid_lookup(c, t->fid);
-	AUTO(fid) struct fid *done = NULL;
 	struct fid cur; /* where the walk is; its fd is ours from the first step on */
 	struct p9_attr attr;
 	struct stat st = {0};
@@ -52,10 +48,12 @@ int serve_walk(struct request *req, const struct p9_twalk *t, struct p9_rwalk *r
 	if (t->names.n == 0) {
 		if (t->newfid == t->fid)
 			return 0;
-		return walk_clone(c, start, t->newfid, &done);
+		return walk_clone(c, start, t->newfid);
 	}
 	cur.fd = start->fd;
 	cur.type = start->type;
+	cur.traits = start->traits;
+	cur.dev = start->dev;
 	for (unsigned i = 0; i < t->names.n; i++) {
 		err = walk_step(c, &cur, &t->names.a[i], &fd);
 		if (!err) {
@@ -68,15 +66,17 @@ int serve_walk(struct request *req, const struct p9_twalk *t, struct p9_rwalk *r
 				close(cur.fd);
 			return i == 0 ? err : 0; /* a partial walk binds nothing */
 		}
+		cur.traits = host_traits(&cur, fd, &st);
 		if (cur.fd != start->fd)
 			close(cur.fd);
 		cur.fd = fd;
 		cur.type = st.st_mode & S_IFMT;
+		cur.dev = st.st_dev;
 		r->qids.a[r->qids.n++] = attr.qid;
 	}
 	if (t->newfid == t->fid)
 		fid_unbind(c, t->fid);
-	return fid_bind(c, t->newfid, cur.fd, &st, &done);
+	return fid_bind(c, t->newfid, cur.fd, &st, cur.traits, NULL);
 }
 
 /* A walk that stops early still succeeds: the client learns how far it got, and why. */
@@ -111,7 +111,7 @@ int serve_lookup(struct request *req, const struct p9_tlookup *t, struct p9_rloo
 		if (err || !bind)
 			close(fd);
 		else
-			err = fid_bind(c, t->newfid + i, fd, &st, &next);
+			err = fid_bind(c, t->newfid + i, fd, &st, host_traits(cur, fd, &st), &next);
 		if (err)
 			break;
 		r->attrs.n++;
@@ -164,6 +164,7 @@ struct lister {
 	struct fid *dir;
 	struct p9_cur out;
 	bool attrs;
+	bool end; /* of the directory */
 };
 
 /* False: no room. */
@@ -181,7 +182,7 @@ static bool list_entry_put(struct lister *l, const struct linux_dirent64 *e)
 
 	if (p9_left(&l->out) < p9_dirent_size(len) + (l->attrs ? P9_ATTR_SIZE : 0))
 		return false;
-	host_qid(l->dir->dev, dotdot && l->dir->root ? l->dir->ino : e->d_ino,
+	host_qid(l->dir->dev, dotdot && (l->dir->traits & FID_ROOT) ? l->dir->ino : e->d_ino,
 		 DTTOIF(e->d_type), &d.qid);
 	if (l->attrs && !dotdot && host_stat(l->dir->fd, e->d_name, &a, &st) < 0)
 		a.valid = 0;
@@ -204,6 +205,7 @@ static int list_fill(struct lister *l, uint64_t offset)
 		n = syscall(SYS_getdents64, l->dir->open_fd, buf, sizeof(buf));
 		if (n < 0)
 			return l->out.p != start ? 0 : -errno;
+		l->end = n == 0;
 		if (n == 0)
 			return 0;
 		for (long at = 0; at < n;) {
@@ -217,7 +219,7 @@ static int list_fill(struct lister *l, uint64_t offset)
 }
 
 static int list_dir(struct request *req, uint32_t fidnum, uint64_t offset, uint32_t count,
-		    bool attrs, struct p9_data *out)
+		    bool attrs, struct p9_data *out, uint8_t *end)
 {
 	struct conn *c = req->conn;
 	AUTO(fid) struct fid *dir = fid_lookup(c, fidnum);
@@ -231,11 +233,12 @@ static int list_dir(struct request *req, uint32_t fidnum, uint64_t offset, uint3
 		return -ENOTDIR;
 	out->p = start;
 	out->len = 0;
-	if (host_may(c, dir, S_IROTH, -EACCES) < 0)
+	*end = 1;
+	if (host_may(c, dir, S_IROTH, -EACCES) < 0 || (dir->traits & FID_HOLLOW))
 		return 0;
-	if (count > c->msize - P9_DATA_OFFSET)
-		count = c->msize - P9_DATA_OFFSET;
-	l = (struct lister){c, dir, p9_cur(start, count), attrs};
+	if (count > c->msize - P9_DATA_OFFSET - 1)
+		count = c->msize - P9_DATA_OFFSET - 1;
+	l = (struct lister){c, dir, p9_cur(start, count), attrs, false};
 	AUTO_LOCK(&dir->mu);
 	if (dir->open_fd < 0) {
 		err = host_reopen(c, dir, O_RDONLY, &dir->open_fd);
@@ -244,15 +247,19 @@ static int list_dir(struct request *req, uint32_t fidnum, uint64_t offset, uint3
 	}
 	err = list_fill(&l, offset);
 	out->len = (uint32_t)(l.out.p - start);
+	*end = l.end;
 	return err;
 }
 
 int serve_readdir(struct request *req, const struct p9_treaddir *t, struct p9_rreaddir *r)
 {
-	return list_dir(req, t->fid, t->offset, t->count, false, &r->data);
+	uint8_t end;
+
+	return list_dir(req, t->fid, t->offset, t->count, false, &r->data, &end);
 }
 
 int serve_list(struct request *req, const struct p9_tlist *t, struct p9_rlist *r)
 {
-	return list_dir(req, t->fid, t->offset, t->count, t->flags & P9_READDIR_ATTR, &r->data);
+	return list_dir(req, t->fid, t->offset, t->count, t->flags & P9_READDIR_ATTR, &r->data,
+			&r->end);
 }

@@ -181,7 +181,7 @@ int serve_xattrwalk(struct request *req, const struct p9_txattrwalk *t, struct p
 	if (fd < 0)
 		return -errno;
 	st = (struct stat){.st_dev = f->dev, .st_ino = f->ino, .st_mode = f->type};
-	err = fid_bind(c, t->newfid, fd, &st, &nf);
+	err = fid_bind(c, t->newfid, fd, &st, f->traits, &nf);
 	if (err)
 		return err;
 	AUTO_LOCK(&nf->mu);

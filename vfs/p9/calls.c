@@ -386,7 +386,7 @@ ssize_t p9_do_write(struct p9_client *c, uint32_t fid, const void *buf, size_t n
 }
 
 int p9_do_list(struct p9_client *c, uint32_t fid, uint64_t off, uint32_t count, uint8_t **out,
-	       size_t *len)
+	       size_t *len, bool *end)
 {
 	AUTO_CALL call = call_new(c, p9_client_extended(c) ? P9_tlist : P9_treaddir);
 	struct p9_data *d;
@@ -409,5 +409,6 @@ int p9_do_list(struct p9_client *c, uint32_t fid, uint64_t off, uint32_t count, 
 		return -ENOMEM;
 	memcpy(*out, d->p, d->len);
 	*len = d->len;
+	*end = call->r.type == P9_rlist && call->r.rlist.end;
 	return 0;
 }

@@ -20,6 +20,8 @@ struct p9_file {
 	int rfd, wfd; /* -1: none */
 	uint32_t fid; /* an opened fid of our own instead (0: none) */
 	bool writer;
+	bool dir_end; /* a listing from position dir_end_pos on would be empty */
+	uint64_t dir_end_pos;
 };
 
 /* The inode's descriptor for `flags`, opened if there is none yet. */
@@ -364,8 +366,14 @@ static int p9_dir_readdir(struct file *f, uint64_t *pos, struct dir_sink *sink)
 	struct p9_dirent d;
 	struct p9_cur c;
 	size_t len;
-	int err = p9_do_list(p9_conn(f->inode), fid, *pos, LIST_BYTES, &data, &len);
+	bool end;
+	int err;
 
+	/* Only what was just read: after a rewind the host is asked again. */
+	if (pf->dir_end && *pos == pf->dir_end_pos && *pos != 0)
+		return 0;
+	pf->dir_end = false;
+	err = p9_do_list(p9_conn(f->inode), fid, *pos, LIST_BYTES, &data, &len, &end);
 	if (err)
 		return err;
 	c = p9_cur(data, len);
@@ -381,6 +389,8 @@ static int p9_dir_readdir(struct file *f, uint64_t *pos, struct dir_sink *sink)
 			return 0;
 		*pos = d.offset;
 	}
+	pf->dir_end = end;
+	pf->dir_end_pos = *pos;
 	return c.bad ? -EIO : 0;
 }
 

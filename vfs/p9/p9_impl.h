@@ -126,4 +126,4 @@ ssize_t p9_do_read(struct p9_client *c, uint32_t fid, void *buf, size_t n, uint6
 ssize_t p9_do_write(struct p9_client *c, uint32_t fid, const void *buf, size_t n, uint64_t off);
 /* Directory entries (p9_get_dirent), malloc'ed. fid: opened unless the extension was agreed. */
 int p9_do_list(struct p9_client *c, uint32_t fid, uint64_t off, uint32_t count, uint8_t **out,
-	       size_t *len);
+	       size_t *len, bool *end);
