@@ -164,8 +164,29 @@ struct lister {
 	struct fid *dir;
 	struct p9_cur out;
 	bool attrs;
-	bool end; /* of the directory */
+	uint32_t newfid; /* of the next entry with attributes */
+	bool end;	 /* of the directory */
 };
+
+/* Binds the next fid to an entry; when that can't be (gone meanwhile, no descriptor left) it has no attributes. */
+static void list_bind(struct lister *l, const char *name, struct p9_attr *a)
+{
+	struct stat st;
+	int fd;
+
+	if ((name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]))) ||
+	    host_open_child(l->dir, name, &fd) < 0)
+		return;
+	if (host_stat(fd, "", a, &st) < 0) {
+		a->valid = 0;
+		close(fd);
+		return;
+	}
+	if (fid_bind(l->c, l->newfid, fd, &st, host_traits(l->dir, fd, &st), NULL) < 0)
+		a->valid = 0;
+	else
+		l->newfid++;
+}
 
 /* False: no room. */
 static bool list_entry_put(struct lister *l, const struct linux_dirent64 *e)
@@ -178,14 +199,13 @@ static bool list_entry_put(struct lister *l, const struct linux_dirent64 *e)
 	};
 	bool dotdot = strcmp(e->d_name, "..") == 0;
 	struct p9_attr a = {0};
-	struct stat st;
 
 	if (p9_left(&l->out) < p9_dirent_size(len) + (l->attrs ? P9_ATTR_SIZE : 0))
 		return false;
 	host_qid(l->dir->dev, dotdot && (l->dir->traits & FID_ROOT) ? l->dir->ino : e->d_ino,
 		 DTTOIF(e->d_type), &d.qid);
-	if (l->attrs && !dotdot && host_stat(l->dir->fd, e->d_name, &a, &st) < 0)
-		a.valid = 0;
+	if (l->attrs)
+		list_bind(l, e->d_name, &a);
 	p9_put_dirent(&l->out, &d);
 	if (l->attrs)
 		p9_put_attr(&l->out, &a);
@@ -219,7 +239,7 @@ static int list_fill(struct lister *l, uint64_t offset)
 }
 
 static int list_dir(struct request *req, uint32_t fidnum, uint64_t offset, uint32_t count,
-		    bool attrs, struct p9_data *out, uint8_t *end)
+		    uint32_t newfid, struct p9_data *out, uint8_t *end)
 {
 	struct conn *c = req->conn;
 	AUTO(fid) struct fid *dir = fid_lookup(c, fidnum);
@@ -238,7 +258,10 @@ static int list_dir(struct request *req, uint32_t fidnum, uint64_t offset, uint3
 		return 0;
 	if (count > c->msize - P9_DATA_OFFSET - 1)
 		count = c->msize - P9_DATA_OFFSET - 1;
-	l = (struct lister){c, dir, p9_cur(start, count), attrs, false};
+	l = (struct lister){c, dir, p9_cur(start, count), newfid != P9_NOFID, newfid,
+			    false};
+	if (l.attrs && host_may(c, dir, S_IXOTH, -EACCES) < 0)
+		return -EACCES;
 	AUTO_LOCK(&dir->mu);
 	if (dir->open_fd < 0) {
 		err = host_reopen(c, dir, O_RDONLY, &dir->open_fd);
@@ -255,11 +278,11 @@ int serve_readdir(struct request *req, const struct p9_treaddir *t, struct p9_rr
 {
 	uint8_t end;
 
-	return list_dir(req, t->fid, t->offset, t->count, false, &r->data, &end);
+	return list_dir(req, t->fid, t->offset, t->count, P9_NOFID, &r->data, &end);
 }
 
 int serve_list(struct request *req, const struct p9_tlist *t, struct p9_rlist *r)
 {
-	return list_dir(req, t->fid, t->offset, t->count, t->flags & P9_READDIR_ATTR, &r->data,
-			&r->end);
+	return list_dir(req, t->fid, t->offset, t->count, t->flags & P9_READDIR_ATTR ? t->newfid : P9_NOFID,
+			&r->data, &r->end);
 }

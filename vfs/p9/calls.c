@@ -385,8 +385,8 @@ ssize_t p9_do_write(struct p9_client *c, uint32_t fid, const void *buf, size_t n
 	return call->r.rwrite.count > n ? -EIO : (ssize_t)call->r.rwrite.count;
 }
 
-int p9_do_list(struct p9_client *c, uint32_t fid, uint64_t off, uint32_t count, uint8_t **out,
-	       size_t *len, bool *end)
+int p9_do_list(struct p9_client *c, uint32_t fid, uint64_t off, uint32_t count, uint32_t newfid,
+	       uint8_t **out, size_t *len, bool *end)
 {
 	AUTO_CALL call = call_new(c, p9_client_extended(c) ? P9_tlist : P9_treaddir);
 	struct p9_data *d;
@@ -395,7 +395,8 @@ int p9_do_list(struct p9_client *c, uint32_t fid, uint64_t off, uint32_t count, 
 	if (!call)
 		return -ENOMEM;
 	if (call->t.type == P9_tlist)
-		call->t.tlist = (struct p9_tlist){fid, off, count, 0};
+		call->t.tlist = (struct p9_tlist){fid, off, count,
+						  newfid != P9_NOFID ? P9_READDIR_ATTR : 0, newfid};
 	else
 		call->t.treaddir = (struct p9_treaddir){fid, off, count};
 	err = p9_rpc(call);

@@ -449,6 +449,16 @@ uint32_t p9_fid_alloc(struct p9_client *c, unsigned n)
 	return fid;
 }
 
+void p9_fid_unused(struct p9_client *c, uint32_t first, unsigned n, unsigned used)
+{
+	AUTO_LOCK(&c->mu);
+	if (c->next_fid == first + n)
+		c->next_fid = first + used;
+	else
+		for (unsigned i = used; i < n; i++)
+			fid_free_locked(c, first + i);
+}
+
 void p9_fid_free(struct p9_client *c, uint32_t fid)
 {
 	AUTO_LOCK(&c->mu);

@@ -54,6 +54,8 @@ int p9_rpc(struct p9_call *call);
 
 /* A fid number that is in use nowhere; n of them in a row when n > 1 (0: can't, ask for one). */
 uint32_t p9_fid_alloc(struct p9_client *c, unsigned n);
+/* Of n numbers got in a row from first on, only the first `used` were bound. */
+void p9_fid_unused(struct p9_client *c, uint32_t first, unsigned n, unsigned used);
 /* The number was never bound, or the peer has unbound it. */
 void p9_fid_free(struct p9_client *c, uint32_t fid);
 /* Unbinds a fid, some time soon, without waiting. now: with the next breath (a deleted file's space is waiting). */

@@ -26,9 +26,16 @@ int p9_lookup(struct inode *dir, const char *name, size_t len, struct inode **ou
 {
 	struct p9_client *c = p9_conn(dir);
 	struct p9_looked_up l;
-	uint32_t fid = p9_fid_alloc(c, 1);
+	struct inode *stashed = p9_stash_take(dir, name, len);
+	uint32_t fid;
 	int err;
 
+	if (stashed) {
+		*out = stashed;
+		return 0;
+	}
+	p9_stash_missed(dir);
+	fid = p9_fid_alloc(c, 1);
 	if (!fid)
 		return -ENFILE;
 	err = p9_do_lookup(c, fid_of(dir), name, len, fid, &l);
@@ -61,7 +68,9 @@ static int make(struct inode *dir, struct p9_str name, uint32_t mode, uint64_t r
 		return -ENFILE;
 	vfs_init_owner(dir, cred, &mode, &t.uid, &t.gid);
 	t.mode = mode;
+	p9_stash_forget(dir, name.p, name.len);
 	err = p9_do_make(c, &t, &a, &fd);
+	p9_stash_forget(dir, name.p, name.len);
 	if (!err)
 		err = p9_inode_from(p9_fs(dir), t.newfid, &a, &none, out);
 	if (!err && fd >= 0) {
@@ -102,8 +111,11 @@ int p9_tmpfile(struct inode *dir, uint32_t mode, const struct cred *cred, struct
 
 int p9_link(struct inode *dir, const char *name, size_t len, struct inode *target)
 {
-	int err = p9_do_link(p9_conn(dir), fid_of(dir), p9_str(name, len), fid_of(target));
+	int err;
 
+	p9_stash_forget(dir, name, len);
+	err = p9_do_link(p9_conn(dir), fid_of(dir), p9_str(name, len), fid_of(target));
+	p9_stash_forget(dir, name, len);
 	p9_attr_forget(dir);
 	p9_attr_forget(target);
 	return err;
@@ -112,8 +124,11 @@ int p9_link(struct inode *dir, const char *name, size_t len, struct inode *targe
 static int remove_name(struct inode *dir, const char *name, size_t len, struct inode *child,
 		       uint32_t flags)
 {
-	int err = p9_do_unlink(p9_conn(dir), fid_of(dir), p9_str(name, len), flags);
+	int err;
 
+	p9_stash_forget(dir, name, len);
+	err = p9_do_unlink(p9_conn(dir), fid_of(dir), p9_str(name, len), flags);
+	p9_stash_forget(dir, name, len);
 	p9_attr_forget(dir);
 	p9_attr_forget(child);
 	return err;
@@ -133,9 +148,14 @@ int p9_rename(struct inode *olddir, const char *oldname, size_t oldlen, struct i
 	      struct inode *newdir, const char *newname, size_t newlen, struct inode *target,
 	      unsigned flags)
 {
-	int err = p9_do_rename(p9_conn(olddir), fid_of(olddir), p9_str(oldname, oldlen),
-			       fid_of(newdir), p9_str(newname, newlen), flags);
+	int err;
 
+	p9_stash_forget(olddir, oldname, oldlen);
+	p9_stash_forget(newdir, newname, newlen);
+	err = p9_do_rename(p9_conn(olddir), fid_of(olddir), p9_str(oldname, oldlen),
+			   fid_of(newdir), p9_str(newname, newlen), flags);
+	p9_stash_forget(olddir, oldname, oldlen);
+	p9_stash_forget(newdir, newname, newlen);
 	p9_attr_forget(olddir);
 	p9_attr_forget(newdir);
 	p9_attr_forget(child);

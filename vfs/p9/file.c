@@ -20,8 +20,12 @@ struct p9_file {
 	int rfd, wfd; /* -1: none */
 	uint32_t fid; /* an opened fid of our own instead (0: none) */
 	bool writer;
-	bool dir_end; /* a listing from position dir_end_pos on would be empty */
-	uint64_t dir_end_pos;
+	/* directories: entries that the host told and nobody has read yet; under f->pos_lock */
+	uint8_t *list;
+	size_t list_at, list_len;
+	uint64_t list_pos; /* the position that list_at is for */
+	bool list_attrs;   /* each entry is followed by attributes */
+	bool list_end;	   /* nothing comes behind */
 };
 
 /* The inode's descriptor for `flags`, opened if there is none yet. */
@@ -118,6 +122,7 @@ static void p9_file_release(struct file *f)
 	}
 	if (pf->fid)
 		p9_clunk(p9_conn(f->inode), pf->fid, true);
+	free(pf->list);
 	free(pf);
 }
 
@@ -357,40 +362,103 @@ const struct file_ops p9_file_ops = {
 	.release = p9_file_release,
 };
 
-/* Offsets are the server's, which are the host's: an entry keeps its own whatever happens to others. */
+/* A name as the host may have it: what a peer sends otherwise is not passed on. */
+static bool entry_valid(const struct p9_dirent *d)
+{
+	return d->name.len > 0 && d->name.len <= 255 && !memchr(d->name.p, '/', d->name.len) &&
+	       !memchr(d->name.p, 0, d->name.len);
+}
+
+/* Keeps the inodes that came with a listing, for the lookups that probably follow. */
+static int list_stash(struct file *f, struct p9_file *pf, unsigned gen, uint32_t first, unsigned n)
+{
+	struct p9_cur c = p9_cur(pf->list, pf->list_len);
+	struct inode *dir = f->inode, *i;
+	unsigned used = 0, entries = 0;
+	struct p9_dirent d;
+	struct p9_attr a;
+
+	while (p9_get_dirent(&c, &d)) {
+		entries++;
+		if (!pf->list_attrs)
+			continue;
+		p9_get_attr(&c, &a);
+		if (c.bad || !entry_valid(&d))
+			break;
+		if (!a.valid)
+			continue;
+		if (used == n)
+			return -EIO; /* bound more than it may */
+		if (p9_inode_from(p9_fs(dir), first + used++, &a, NULL, &i) == 0)
+			p9_stash_put(dir, gen, d.name.p, d.name.len, i);
+	}
+	if (pf->list_attrs)
+		p9_fid_unused(p9_conn(dir), first, n, used);
+	p9_stash_listed(dir, entries);
+	return c.bad ? -EIO : 0;
+}
+
+/* Asks the host for entries from pos on. */
+static int list_fetch(struct file *f, struct p9_file *pf, uint64_t pos)
+{
+	uint32_t fid = pf->fid ? pf->fid : p9_inode(f->inode)->fid;
+	uint32_t first = P9_NOFID;
+	unsigned n = LIST_BYTES / P9_ATTR_SIZE;
+	unsigned gen = p9_stash_gen(f->inode);
+	int err;
+
+	if (p9_stash_wanted(f->inode)) {
+		first = p9_fid_alloc(p9_conn(f->inode), n);
+		if (!first)
+			first = P9_NOFID;
+	}
+	free(steal(&pf->list));
+	pf->list_at = pf->list_len = 0;
+	pf->list_pos = pos;
+	pf->list_attrs = first != P9_NOFID;
+	err = p9_do_list(p9_conn(f->inode), fid, pos, LIST_BYTES, first, &pf->list, &pf->list_len,
+			 &pf->list_end);
+	if (!err && pf->list_len == 0)
+		pf->list_end = true;
+	if (!err)
+		err = list_stash(f, pf, gen, first, n);
+	if (err)
+		free(steal(&pf->list));
+	return err;
+}
+
+/* Offsets are the server's, which are the host's: an entry keeps its own whatever happens to others. What the
+ * caller's buffer did not hold is kept for its next call, if that goes on where this one ended. */
 static int p9_dir_readdir(struct file *f, uint64_t *pos, struct dir_sink *sink)
 {
 	struct p9_file *pf = f->priv;
-	uint32_t fid = pf->fid ? pf->fid : p9_inode(f->inode)->fid;
-	AUTO(free) uint8_t *data = NULL;
 	struct p9_dirent d;
+	struct p9_attr a;
 	struct p9_cur c;
-	size_t len;
-	bool end;
 	int err;
 
-	/* Only what was just read: after a rewind the host is asked again. */
-	if (pf->dir_end && *pos == pf->dir_end_pos && *pos != 0)
-		return 0;
-	pf->dir_end = false;
-	err = p9_do_list(p9_conn(f->inode), fid, *pos, LIST_BYTES, &data, &len, &end);
-	if (err)
-		return err;
-	c = p9_cur(data, len);
+	if (!pf->list || *pos != pf->list_pos || *pos == 0 ||
+	    (pf->list_at == pf->list_len && !pf->list_end)) {
+		err = list_fetch(f, pf, *pos);
+		if (err)
+			return err;
+	}
+	c = p9_cur(pf->list + pf->list_at, pf->list_len - pf->list_at);
 	while (p9_get_dirent(&c, &d)) {
 		uint64_t ino = d.qid.path;
 
-		if (d.name.len == 0 || d.name.len > 255 || memchr(d.name.p, '/', d.name.len) ||
-		    memchr(d.name.p, 0, d.name.len))
+		if (pf->list_attrs)
+			p9_get_attr(&c, &a);
+		if (c.bad || !entry_valid(&d))
 			return -EIO;
 		if (d.name.len == 1 && d.name.p[0] == '.')
 			ino = f->inode->ino;
 		if (!sink->emit(sink, d.name.p, d.name.len, ino, d.type, d.offset))
 			return 0;
 		*pos = d.offset;
+		pf->list_pos = d.offset;
+		pf->list_at = pf->list_len - p9_left(&c);
 	}
-	pf->dir_end = end;
-	pf->dir_end_pos = *pos;
 	return c.bad ? -EIO : 0;
 }
 

@@ -44,6 +44,7 @@ static void p9fs_release(struct fs *fs)
 
 	p9_client_free(p->client);
 	htable_destroy(&p->inodes);
+	htable_destroy(&p->stash);
 	mutex_destroy(&p->mu);
 	free(p);
 }
@@ -119,6 +120,7 @@ int p9fs_new(int sock, const struct p9fs_options *opts, struct fs **out)
 	p->client = client;
 	p->exclusive = opts->cache == P9FS_EXCLUSIVE;
 	mutex_init(&p->mu, LOCK_P9);
+	list_init(&p->stash_order);
 	fs->priv = p;
 	fs->shown_type = opts->shown_type ? opts->shown_type : "ext4";
 	fs->caches = true;

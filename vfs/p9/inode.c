@@ -104,6 +104,7 @@ static int inode_new(struct p9_fs *fs, uint32_t fid, const struct p9_attr *a, st
 	pi->qid_path = a->qid.path;
 	pi->ro_fd = pi->rw_fd = pi->wo_fd = -1;
 	mutex_init(&pi->data_lock, LOCK_INODE_DATA);
+	list_init(&pi->stash);
 	attr_set_locked(pi, a);
 	*out = pi;
 	return 0;
@@ -151,6 +152,7 @@ void p9_inode_release(struct inode *i)
 	struct p9_inode *pi = p9_inode(i);
 	struct p9_fs *fs = p9_fs(i);
 
+	p9_stash_clear(i);
 	if (pi->hashed) {
 		AUTO_LOCK(&fs->mu);
 		htable_remove(&fs->inodes, &pi->node);

@@ -15,6 +15,10 @@ struct p9_fs {
 	bool exclusive;
 	struct mutex mu;      /* LOCK_P9 */
 	struct htable inodes; /* by qid path, all but directories; hold no reference */
+	struct htable stash;  /* stash.c */
+	struct list stash_order;
+	unsigned nstash;
+	_Atomic int stash_credit;
 };
 
 /* A file of the server. Hard links share one; a directory has one for each dirent, so that a server
@@ -38,6 +42,10 @@ struct p9_inode {
 	unsigned writers;    /* open files that use rw_fd or wo_fd */
 	/* LOCK_INODE_DATA: appends and truncation */
 	struct mutex data_lock;
+	/* directories: stash.c */
+	struct list stash;   /* p9_fs->mu */
+	unsigned names_gen;  /* p9_fs->mu */
+	_Atomic unsigned listed, missed;
 };
 
 static inline struct p9_inode *p9_inode(struct inode *i)
@@ -124,6 +132,22 @@ int p9_do_fsync(struct p9_client *c, uint32_t fid, bool datasync);
 int p9_do_open_plain(struct p9_client *c, uint32_t fid, uint32_t flags, uint32_t *open_fid);
 ssize_t p9_do_read(struct p9_client *c, uint32_t fid, void *buf, size_t n, uint64_t off);
 ssize_t p9_do_write(struct p9_client *c, uint32_t fid, const void *buf, size_t n, uint64_t off);
-/* Directory entries (p9_get_dirent), malloc'ed. fid: opened unless the extension was agreed. */
-int p9_do_list(struct p9_client *c, uint32_t fid, uint64_t off, uint32_t count, uint8_t **out,
-	       size_t *len, bool *end);
+/* Directory entries (p9_get_dirent, and p9_get_attr after each unless newfid is P9_NOFID), malloc'ed.
+ * fid: opened unless the extension was agreed. */
+int p9_do_list(struct p9_client *c, uint32_t fid, uint64_t off, uint32_t count, uint32_t newfid,
+	       uint8_t **out, size_t *len, bool *end);
+
+/* stash.c */
+/* Does a listing of dir pay for attributes? */
+bool p9_stash_wanted(struct inode *dir);
+unsigned p9_stash_gen(struct inode *dir);
+/* Keeps what a listing that began at `gen` told, unless names of dir have changed since. Consumes the inode. */
+void p9_stash_put(struct inode *dir, unsigned gen, const char *name, size_t len, struct inode *i);
+/* The inode of a name with its reference, once; NULL: not there. */
+struct inode *p9_stash_take(struct inode *dir, const char *name, size_t len);
+/* Before and after a name of dir changes. */
+void p9_stash_forget(struct inode *dir, const char *name, size_t len);
+void p9_stash_clear(struct inode *dir); /* dir goes */
+/* For the guess: dir was listed, with n entries; a name of it was looked up that was not there. */
+void p9_stash_listed(struct inode *dir, unsigned n);
+void p9_stash_missed(struct inode *dir);
