@@ -164,8 +164,9 @@ static int take_rights(struct lsock *s, struct lmark *k, struct sock_msg *m)
 	return 0;
 }
 
-/* What stands at position `pos` is met; a later mark that ends the read bounds *n. scm_lock is held
- * if `locked`; -EAGAIN in *retry when it is needed and isn't. */
+/* Meets the marks in the next *n bytes: takes the first descriptors, and ends the read behind the
+ * bytes they came with, or before bytes of another sender if credentials are told. Sets *retry when
+ * scm_lock is needed and not held. */
 static int meet_marks(struct lsock *s, struct sock_msg *m, uint32_t *n, bool locked, bool *retry)
 {
 	bool passcred = socket_flag(&s->sk, SO_PASSCRED);
@@ -177,22 +178,20 @@ static int meet_marks(struct lsock *s, struct sock_msg *m, uint32_t *n, bool loc
 			break;
 		if (k->pos <= s->rx_pos) {
 			cred = k->cred;
-			if (!k->rights)
-				continue;
-			if (!locked) {
-				*retry = true;
-				return 0;
-			}
-			if (end > k->end)
-				end = k->end;
-			if (!m->scm.rights && take_rights(s, k, m))
-				return -ENOMEM;
-			continue;
-		}
-		if (k->rights || (passcred && !same_cred(&cred, &k->cred))) {
+		} else if (passcred && !same_cred(&cred, &k->cred)) {
 			end = k->pos;
 			break;
 		}
+		if (!k->rights)
+			continue;
+		if (!locked) {
+			*retry = true;
+			return 0;
+		}
+		if (end > k->end)
+			end = k->end;
+		if (!m->scm.rights && take_rights(s, k, m))
+			return -ENOMEM;
 	}
 	m->scm.cred = cred;
 	m->scm.has_cred = passcred;
