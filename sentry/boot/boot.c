@@ -235,6 +235,7 @@ static int start_program(struct boot *b)
 		.argv = b->cfg->argv,
 		.envp = b->cfg->envp,
 		.rlimits = b->rlimits,
+		.nice = b->cfg->nice,
 	};
 	AUTO(free) char *path = NULL;
 	struct task *init;

@@ -44,6 +44,7 @@ struct boot_config {
 	int strace_fd; /* -1: none */
 	int control_fd; /* to the launcher; see launch/control.h */
 	bool debug;
+	int nice; /* of the invoker: what the program starts with */
 };
 
 /* Runs the sandbox to its end and tells the launcher over control_fd how it went (CONTROL_STATUS

@@ -149,6 +149,7 @@ int task_start_init(const struct task_init_args *a, struct task **out)
 		return -ENOMEM;
 	memcpy(tg->rlimits, a->rlimits, sizeof(tg->rlimits));
 	tg->exit_signal = SIGCHLD;
+	t->nice = a->nice;
 	err = init_resources(t, a);
 	if (err == 0)
 		err = init_enter_tree(t, a);

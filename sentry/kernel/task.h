@@ -245,6 +245,7 @@ struct task_init_args {
 	char *const *argv, *const *envp;
 	const struct rlimit64_guest *rlimits; /* GUEST_NRLIMITS of them */
 	struct tty *ctty;	  /* controlling terminal or NULL */
+	int nice;		  /* as getpriority(2) tells */
 };
 /* Makes init and starts it. -ENOENT, -EACCES, -ENOEXEC ... of the exec. */
 int task_start_init(const struct task_init_args *a, struct task **out);

@@ -343,6 +343,7 @@ static void fill_boot(struct sentry_start *s, const struct launcher *l)
 	b->dirent_cache = o->dirent_cache;
 	b->platform = o->platform;
 	b->debug = o->debug;
+	b->nice = getpriority(PRIO_PROCESS, 0);
 }
 
 int launch_run(const struct exec_options *o)

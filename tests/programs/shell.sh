@@ -17,7 +17,7 @@ END
 exec 5<>file; echo one >&5; echo two >&5; exec 5>&-; cat file
 { echo out; echo err >&2; } 2>&1 | sort
 coproc cat; echo to the coprocess >&"${COPROC[1]}"; read -r line <&"${COPROC[0]}"; echo "$line"
-eval "exec ${COPROC[1]}>&-"; wait
+eval "exec ${COPROC[1]}>&-"; wait; jobs >/dev/null 2>&1
 set -m; sleep 0.1 & jobs -r | sed 's/  */ /g'; fg %1 >/dev/null; set +m
 (cd / && pwd); [ -t 0 ] || echo no terminal
 read -r -t 0.05 x < <(sleep 0.3); echo "read: $(($? > 128))"
