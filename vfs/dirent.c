@@ -280,7 +280,9 @@ void dirent_instantiate(struct dirent *d, struct inode *inode)
 {
 	tree_wrlock();
 	atomic_store_explicit(&d->inode, inode, memory_order_release);
-	if (!dirent_has(d, DIRENT_HASHED) && dirent_cacheable(d))
+	if (dirent_has(d, DIRENT_HASHED))
+		dirent_cache_positive_locked(d);
+	else if (dirent_cacheable(d))
 		dirent_insert_locked(d);
 	tree_wrunlock();
 	dirent_cache_trim();

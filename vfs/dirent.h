@@ -33,6 +33,7 @@ enum {
 	DIRENT_ON_LRU = 1 << 4,
 	DIRENT_HASHED = 1 << 5,	  /* lookups find it: the cache holds a reference */
 	DIRENT_REFERENCED = 1 << 6, /* used since the LRU last looked */
+	DIRENT_WEIGHED = 1 << 8,  /* counts towards the LRU's bound */
 	DIRENT_ANON = 1 << 7,	  /* no place in any tree: its text is its name */
 };
 

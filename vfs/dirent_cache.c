@@ -1,9 +1,9 @@
 /* The bound on cached dirents: a clock over two lists.
  *
  * Dirents of file systems that cost descriptors (fs->caches) are on `costly`, whose bound follows
- * RLIMIT_NOFILE; all others on `cheap`, whose bound keeps memory in check. A dirent of an overlay costs
- * nothing itself but pins dirents below, so it is on `costly` with weight 0: it has to go for
- * them to go.
+ * RLIMIT_NOFILE; all others on `cheap`, whose bound keeps memory in check. An overlay's dirent pins
+ * inodes below, so it is as costly as they are. Negative dirents hold no descriptors: they have no
+ * weight, and a bound of their own that is larger.
  *
  * Both are kept in order of insertion. A lookup only sets DIRENT_REFERENCED; when a list is over its bound
  * the oldest is looked at, and if it was used since, goes round again. A step limit keeps the cost
@@ -17,7 +17,7 @@
 #include "vfs/fs.h"
 #include "vfs/tree_lock.h"
 
-enum { CHEAP_BOUND = 32768, TRIM_STEPS = 128, TRIM_BATCH = 32 };
+enum { COUNT_FACTOR = 4, CHEAP_BOUND = 32768, TRIM_STEPS = 128, TRIM_BATCH = 32 };
 
 struct lru {
 	struct list list; /* tree lock, exclusive */
@@ -55,11 +55,6 @@ static struct lru *lru_of(const struct dirent *d)
 	return d->fs->caches ? &costly : &cheap;
 }
 
-static size_t weight_of(const struct dirent *d)
-{
-	return d->fs->depth == 0;
-}
-
 static void move(_Atomic size_t *v, size_t by)
 {
 	atomic_store_explicit(v, atomic_load_explicit(v, memory_order_relaxed) + by,
@@ -73,7 +68,15 @@ void dirent_cache_add_locked(struct dirent *d)
 	list_push_back(&l->list, &d->lru);
 	dirent_flag_set(d, DIRENT_ON_LRU);
 	move(&l->count, 1);
-	move(&l->weight, weight_of(d));
+	dirent_cache_positive_locked(d);
+}
+
+void dirent_cache_positive_locked(struct dirent *d)
+{
+	if (dirent_negative(d) || !dirent_has(d, DIRENT_ON_LRU) || dirent_has(d, DIRENT_WEIGHED))
+		return;
+	dirent_flag_set(d, DIRENT_WEIGHED);
+	move(&lru_of(d)->weight, 1);
 }
 
 void dirent_cache_del_locked(struct dirent *d)
@@ -85,13 +88,16 @@ void dirent_cache_del_locked(struct dirent *d)
 	list_del_init(&d->lru);
 	dirent_flag_clear(d, DIRENT_ON_LRU);
 	move(&l->count, (size_t)-1);
-	move(&l->weight, -weight_of(d));
+	if (dirent_has(d, DIRENT_WEIGHED)) {
+		dirent_flag_clear(d, DIRENT_WEIGHED);
+		move(&l->weight, (size_t)-1);
+	}
 }
 
 static bool over(struct lru *l)
 {
 	return atomic_load_explicit(&l->weight, memory_order_relaxed) > l->bound ||
-	       atomic_load_explicit(&l->count, memory_order_relaxed) > 4 * l->bound;
+	       atomic_load_explicit(&l->count, memory_order_relaxed) > COUNT_FACTOR * l->bound;
 }
 
 static void trim(struct lru *l)

@@ -28,6 +28,8 @@ bool dirent_unmounted_locked(struct dirent *d);
 /* dirent_cache.c; tree lock exclusive. */
 void dirent_cache_add_locked(struct dirent *d);
 void dirent_cache_del_locked(struct dirent *d);
+/* d was negative and is not any more, or is new. */
+void dirent_cache_positive_locked(struct dirent *d);
 /* Drops what is over the bound; takes the tree lock. Costs two loads when nothing is. */
 void dirent_cache_trim(void);
 void dirent_cache_missed(void);
