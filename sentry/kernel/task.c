@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,10 +24,6 @@
 #include "sentry/mm/mm.h"
 #include "sentry/mm/usercopy.h"
 #include "sentry/syscalls/syscalls.h"
-
-/* An S thread's deepest path is a path walk through an overlay to 9P with a few PATH_MAX buffers. Only
- * the pages it touches cost memory. */
-#define S_STACK_SIZE (256u << 10)
 
 _Thread_local struct task *current_task;
 
@@ -273,14 +268,9 @@ static void task_loop(struct task *t)
 	}
 }
 
-static void *task_main(void *arg)
+void task_run(struct task *t)
 {
-	struct task *t = arg;
-	clockid_t clock;
-
 	current_task = t;
-	if (pthread_getcpuclockid(pthread_self(), &clock) == 0)
-		t->s_clock = clock;
 	task_publish(t);
 	if (!gptr_null(t->set_child_tid))
 		put_guest_u32(t, t->set_child_tid, (uint32_t)t->tid);
@@ -289,24 +279,4 @@ static void *task_main(void *arg)
 	current_task = NULL;
 	task_put(t);
 	kernel_task_gone();
-	return NULL;
-}
-
-int task_start_thread(struct task *t)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-	int err;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, S_STACK_SIZE);
-	task_get(t);
-	err = pthread_create(&thread, &attr, task_main, t);
-	pthread_attr_destroy(&attr);
-	if (err) {
-		task_put(t);
-		return -EAGAIN;
-	}
-	return 0;
 }

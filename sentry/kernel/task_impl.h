@@ -17,8 +17,10 @@ uint64_t user_count_locked(uint32_t uid, enum user_count what);
 
 /* A task with a reference and nothing else; NULL: no memory. tg: referenced. */
 struct task *task_alloc(struct thread_group *tg);
-/* Starts the S thread, which takes over a reference of its own. -EAGAIN. */
+/* Starts the S thread, which takes over a reference of its own. -EAGAIN. task_thread.c */
 int task_start_thread(struct task *t);
+/* The life of t on its S thread, to its end; t's reference is dropped. */
+void task_run(struct task *t);
 /* A group without tasks, its rlimits and flags blank. */
 struct thread_group *thread_group_alloc(void);
 /* Tells the stub what it may answer by itself. Owner. */

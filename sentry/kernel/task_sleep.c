@@ -102,6 +102,9 @@ void task_kick(struct task *t)
 
 void task_interrupt(struct task *t)
 {
+	/* On its own S thread it is on its way to the exit path already. */
+	if (t == current_task)
+		return;
 	AUTO_LOCK(&t->pt_lock);
 	if (t->pt)
 		kernel->pf_ops->interrupt(t->pt);
