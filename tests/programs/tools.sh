@@ -8,4 +8,4 @@ grep -c . /proc/cpuinfo >/dev/null && grep -q MemTotal /proc/meminfo && echo pro
 sed -n 's/^Name:\t//p;s/^Threads:\t//p' /proc/self/status; grep -q '\[stack\]' /proc/self/maps && echo stack
 readlink /proc/self/exe; [ -c /dev/null ] && [ -c /dev/tty ] && [ -L /dev/stdin ] && echo devices; ls /dev/pts >/dev/null && echo pts
 hostname >/dev/null && uname -s -m; locale charmap; getent passwd root | cut -d: -f1,3; getconf PAGESIZE
-logger --help >/dev/null 2>&1; flock lock -c 'echo locked'; nice -n 5 nice; setsid sh -c 'echo session'; nohup true 2>/dev/null; echo "nohup $?"
+logger --help >/dev/null 2>&1; flock lock -c 'echo locked'; setsid sh -c 'echo session'; nohup true 2>/dev/null; echo "nohup $?"
