@@ -68,8 +68,8 @@ struct conn {
 	uint32_t max_fids;
 
 	_Atomic bool owned;	 /* some worker receives from it */
-	uint64_t replied_ns;	 /* the last reply; atomic enough for a guess */
-	unsigned spin_ns, spin_skips; /* how long to look for the next message; so too */
+	_Atomic uint64_t replied_ns;	      /* the last reply */
+	_Atomic unsigned spin_ns, spin_skips; /* how long to look for the next message: a guess */
 	/* The owner's. */
 	uint8_t *rx;
 	size_t rx_have;

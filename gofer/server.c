@@ -384,22 +384,22 @@ static int worker_receive(struct worker *w, struct conn *c, bool wait)
  * is woken. */
 static int worker_spin(struct worker *w, struct conn *c)
 {
+	unsigned spin = c->spin_ns;
 	uint64_t until;
 	int n = 0;
 
-	if (c->spin_ns < SPIN_MIN_NS && ++c->spin_skips < 16)
+	if (spin < SPIN_MIN_NS && ++c->spin_skips < 16)
 		return 0;
 	if (!conn_own(c))
 		return 0;
 	c->spin_skips = 0;
-	until = c->replied_ns + (c->spin_ns < SPIN_MIN_NS ? SPIN_MIN_NS : c->spin_ns);
+	until = c->replied_ns + (spin < SPIN_MIN_NS ? SPIN_MIN_NS : spin);
 	conn_ctl(c, EPOLL_CTL_MOD, EPOLLONESHOT);
 	do
 		n = worker_receive(w, c, true);
 	while (n == 0 && now_ns() < until);
-	c->spin_ns = n ? c->spin_ns * 2 + SPIN_MIN_NS : c->spin_ns / 2;
-	if (c->spin_ns > SPIN_MAX_NS)
-		c->spin_ns = SPIN_MAX_NS;
+	spin = n ? spin * 2 + SPIN_MIN_NS : spin / 2;
+	c->spin_ns = spin > SPIN_MAX_NS ? SPIN_MAX_NS : spin;
 	if (n == 0 && conn_disown(c, EPOLL_CTL_MOD) < 0)
 		conn_kill(c, "epoll");
 	return n;
