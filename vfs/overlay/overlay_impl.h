@@ -55,6 +55,7 @@ struct ovl_inode {
 	char *name;
 	size_t name_len;
 	bool fresh; /* made here where the lowers have nothing of this name */
+	_Atomic bool no_xattrs; /* the lower has none, as far as asked; it does not change */
 	_Atomic uint32_t lost_links; /* names of a lower file that were removed */
 
 	/* Opened once, shared by all open files; each is set once. */

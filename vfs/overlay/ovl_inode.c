@@ -420,11 +420,23 @@ static bool own_xattr(const char *name)
 	return strncmp(name, OVL_XATTR_PREFIX, strlen(OVL_XATTR_PREFIX)) == 0;
 }
 
+/* ACLs are not stored by the upper and not enforced: not asked for either, as if the layers were
+ * mounted without. */
+static bool acl_xattr(const char *name)
+{
+	return strncmp(name, "system.posix_acl_", 17) == 0;
+}
+
 ssize_t ovl_getxattr(struct inode *inode, const char *name, void *value, size_t size)
 {
-	struct inode *real = ovl_real(ovl_i(inode));
+	struct ovl_inode *oi = ovl_i(inode);
+	struct inode *real = ovl_real(oi);
 
+	if (acl_xattr(name))
+		return -EOPNOTSUPP;
 	if (own_xattr(name))
+		return -ENODATA;
+	if (!ovl_upper(oi) && atomic_load_explicit(&oi->no_xattrs, memory_order_relaxed))
 		return -ENODATA;
 	return real->ops->getxattr ? real->ops->getxattr(real, name, value, size) : -EOPNOTSUPP;
 }
@@ -435,6 +447,8 @@ int ovl_setxattr(struct inode *inode, const char *name, const void *value, size_
 	struct inode *upper;
 	int r;
 
+	if (acl_xattr(name))
+		return -EOPNOTSUPP;
 	if (own_xattr(name))
 		return -EPERM;
 	r = ovl_copy_up(oi, 0);
@@ -448,13 +462,18 @@ int ovl_setxattr(struct inode *inode, const char *name, const void *value, size_
 
 ssize_t ovl_listxattr(struct inode *inode, char *list, size_t size)
 {
-	struct inode *real = ovl_real(ovl_i(inode));
+	struct ovl_inode *oi = ovl_i(inode);
+	struct inode *real = ovl_real(oi);
 	AUTO(free) char *all = NULL;
 	ssize_t n, out = 0;
 
 	if (!real->ops->listxattr)
 		return 0;
+	if (!ovl_upper(oi) && atomic_load_explicit(&oi->no_xattrs, memory_order_relaxed))
+		return 0;
 	n = real->ops->listxattr(real, NULL, 0);
+	if (n == 0 && !oi->o->revalidates)
+		atomic_store_explicit(&oi->no_xattrs, true, memory_order_relaxed);
 	if (n <= 0)
 		return n;
 	all = malloc((size_t)n);
