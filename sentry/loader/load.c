@@ -23,6 +23,7 @@
 #define PIE_RND_PAGES (1UL << 28)
 #define BRK_RND_PAGES (1UL << 18)
 #define STACK_EXTRA (128UL << 10)
+#define PERSONALITY_NO_RANDOMIZE 0x0040000
 
 struct load {
 	struct task *t;
@@ -34,6 +35,7 @@ struct load {
 	struct elf_placed prog, ld;
 	struct exec_stack stack;
 	uint64_t rlim_stack;
+	bool random;
 };
 
 static void load_release(struct load *l)
@@ -99,15 +101,16 @@ static uint64_t align_down(uint64_t v, uint64_t align)
 }
 
 /* The bias of a position-independent program; its range lies in guest memory. */
-static int choose_bias(const struct elf_image *img, uint64_t *bias)
+static int choose_bias(const struct load *l, uint64_t *bias)
 {
+	const struct elf_image *img = &l->img;
 	uint64_t size = img->high - img->low, base;
 
 	if (!img->pie) {
 		*bias = 0;
 		return layout_is_guest(img->low, size) ? 0 : img->low < PF_GUEST_MIN ? -EPERM : -ENOMEM;
 	}
-	base = align_down(PIE_BASE + layout_random(PIE_RND_PAGES), img->align);
+	base = align_down(PIE_BASE + (l->random ? layout_random(PIE_RND_PAGES) : 0), img->align);
 	if (!layout_is_guest(base, size))
 		return -ENOMEM;
 	*bias = base - img->low;
@@ -136,7 +139,7 @@ static int map_program(struct load *l, struct mm_op *op)
 {
 	struct mm *m = op->m;
 	uint64_t bias;
-	int err = choose_bias(&l->img, &bias);
+	int err = choose_bias(l, &bias);
 
 	if (!err)
 		err = elf_map(op, l->args->file, &l->img, bias, &l->prog);
@@ -146,7 +149,7 @@ static int map_program(struct load *l, struct mm_op *op)
 	m->end_code = l->prog.end_code;
 	m->start_data = l->prog.start_data;
 	m->end_data = l->prog.end_data;
-	m->brk_start = l->prog.end + layout_random(BRK_RND_PAGES);
+	m->brk_start = l->prog.end + (l->random ? layout_random(BRK_RND_PAGES) : 0);
 	m->brk = m->brk_start;
 	return 0;
 }
@@ -200,7 +203,7 @@ static size_t fill_auxv(struct load *l, struct mm *m, uint64_t aux[AUXV_MAX][2])
 
 static int map_all(struct load *l, struct mm_op *op)
 {
-	uint64_t aux[AUXV_MAX][2], top = layout_init(op->m, l->rlim_stack);
+	uint64_t aux[AUXV_MAX][2], top = layout_init(op->m, l->rlim_stack, l->random);
 	int err = map_program(l, op);
 
 	if (!err && l->has_interp)
@@ -295,6 +298,7 @@ int loader_load(struct task *t, struct exec_args *args, struct exec_image *out)
 	l->t = t;
 	l->args = args;
 	l->rlim_stack = task_rlimit(t, RLIMIT_STACK);
+	l->random = !(t->personality & PERSONALITY_NO_RANDOMIZE);
 	err = ensure_argv(args);
 	if (!err)
 		err = read_all(l);

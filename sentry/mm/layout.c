@@ -36,9 +36,10 @@ uint64_t layout_random(uint64_t pages)
 	return r % pages * GUEST_PAGE_SIZE;
 }
 
-uint64_t layout_init(struct mm *m, uint64_t rlim_stack)
+uint64_t layout_init(struct mm *m, uint64_t rlim_stack, bool random)
 {
-	uint64_t top = PF_GUEST_MAX - GUEST_PAGE_SIZE - layout_random(STACK_RND_PAGES);
+	uint64_t top = PF_GUEST_MAX - GUEST_PAGE_SIZE -
+		       (random ? layout_random(STACK_RND_PAGES) : 0);
 	uint64_t gap = rlim_stack;
 	uint64_t max_gap = PF_GUEST_MAX / 6 * 5;
 
@@ -48,7 +49,7 @@ uint64_t layout_init(struct mm *m, uint64_t rlim_stack)
 		gap = max_gap;
 	gap = page_up(gap) + MM_GUARD_GAP;
 	m->mmap_base = PF_GUEST_MAX - STACK_RND_PAGES * GUEST_PAGE_SIZE - gap -
-		       layout_random(MMAP_RND_PAGES);
+		       (random ? layout_random(MMAP_RND_PAGES) : 0);
 	m->impl->hint = m->mmap_base;
 	m->impl->hole = 0;
 	return top;
@@ -111,6 +112,20 @@ uint64_t layout_search(struct mm *m, uint64_t len, bool low_32bit)
 		return addr;
 	}
 	return search_up(m, len, m->mmap_base, PF_GUEST_MAX);
+}
+
+uint64_t layout_search_aligned(struct mm *m, uint64_t len, uint64_t align)
+{
+	uint64_t found = layout_search(m, len + align - GUEST_PAGE_SIZE, false), addr;
+
+	if (!found)
+		return 0;
+	addr = (found + align - 1) & ~(align - 1);
+	m->impl->hint = addr;
+	/* What is left above. */
+	if (align - GUEST_PAGE_SIZE - (addr - found) > m->impl->hole)
+		m->impl->hole = align - GUEST_PAGE_SIZE - (addr - found);
+	return addr;
 }
 
 bool layout_free(struct mm *m, uint64_t addr, uint64_t len)

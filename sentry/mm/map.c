@@ -16,10 +16,12 @@
 	 MAP_EXECUTABLE | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK |   \
 	 MAP_HUGETLB | MAP_FIXED_NOREPLACE | (0x3fU << MAP_HUGE_SHIFT))
 #define MAP_UNINITIALIZED_GUEST 0x4000000
+#define PERSONALITY_READ_IMPLIES_EXEC 0x0400000
 
 #ifndef MAP_HUGE_SHIFT
 #define MAP_HUGE_SHIFT 26
 #endif
+#define HUGE_PAGE (2UL << 20)
 #define PROT_RWX (PROT_READ | PROT_WRITE | PROT_EXEC)
 
 /* ---- limits ---------------------------------------------------------------------------------- */
@@ -82,7 +84,12 @@ static int64_t choose_address(struct mm_op *op, uint64_t addr, uint64_t len, uin
 	if (hint && layout_free(op->m, hint, len) &&
 	    (!(flags & MAP_32BIT) || hint + len <= 0x80000000UL))
 		return (int64_t)hint;
-	addr = layout_search(op->m, len, flags & MAP_32BIT);
+	addr = 0;
+	/* So that the host can use huge pages. */
+	if ((flags & MAP_ANONYMOUS) && len % HUGE_PAGE == 0 && !(flags & MAP_32BIT))
+		addr = layout_search_aligned(op->m, len, HUGE_PAGE);
+	if (!addr)
+		addr = layout_search(op->m, len, flags & MAP_32BIT);
 	return addr ? (int64_t)addr : -ENOMEM;
 }
 
@@ -356,8 +363,12 @@ int64_t mm_mmap(struct task *t, uint64_t addr, uint64_t len, int prot, int flags
 			      .host_fd = -1};
 	AUTO(file) struct file *shm = NULL;
 	struct mm_op op;
-	int64_t r = prepare(&a, &shm);
+	int64_t r;
 
+	if ((prot & PROT_READ) && (t->personality & PERSONALITY_READ_IMPLIES_EXEC) &&
+	    !(file && file->path.mount && (file->path.mount->flags & MNT_NOEXEC)))
+		a.prot |= PROT_EXEC;
+	r = prepare(&a, &shm);
 	if (r)
 		return r;
 	mm_op_begin(&op, t);

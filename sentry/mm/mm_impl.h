@@ -121,11 +121,14 @@ static inline bool vma_is_data(const struct vma *v)
 
 /* Free space for len bytes; 0: none. */
 uint64_t layout_search(struct mm *m, uint64_t len, bool low_32bit);
+/* The same, at a multiple of align. */
+uint64_t layout_search_aligned(struct mm *m, uint64_t len, uint64_t align);
 /* Is [addr, addr+len) free and a stack's gap away from stacks? */
 bool layout_free(struct mm *m, uint64_t addr, uint64_t len);
 void layout_unmapped(struct mm *m, uint64_t start, uint64_t end);
-/* Draws mmap_base below a stack that may grow to rlim_stack; the top of the stack. */
-uint64_t layout_init(struct mm *m, uint64_t rlim_stack);
+/* Draws mmap_base below a stack that may grow to rlim_stack; the top of the stack. random: false for
+ * personality(ADDR_NO_RANDOMIZE). */
+uint64_t layout_init(struct mm *m, uint64_t rlim_stack, bool random);
 uint64_t layout_random(uint64_t pages); /* a multiple of the page size, below pages of them */
 bool layout_is_guest(uint64_t addr, uint64_t len);
 

@@ -3,6 +3,7 @@
 #include "sentry/mm/mm_impl.h"
 
 #define PROT_SEM_GUEST 8
+#define PERSONALITY_READ_IMPLIES_EXEC 0x0400000
 #define PROT_KNOWN (PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM_GUEST)
 
 /* How far from start the request may go: to the first hole or VMA that refuses. *err says why it
@@ -80,6 +81,8 @@ int mm_mprotect(struct task *t, uint64_t addr, uint64_t len, int prot)
 	if (prot & ~PROT_KNOWN)
 		return -EINVAL;
 	prot &= ~PROT_SEM_GUEST;
+	if ((prot & PROT_READ) && (t->personality & PERSONALITY_READ_IMPLIES_EXEC))
+		prot |= PROT_EXEC;
 
 	AUTO(mm_op) struct mm_op op;
 	mm_op_begin(&op, t);

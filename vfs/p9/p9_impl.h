@@ -46,6 +46,8 @@ struct p9_inode {
 	struct list stash;   /* p9_fs->mu */
 	unsigned names_gen;  /* p9_fs->mu */
 	_Atomic unsigned listed, missed;
+	/* exclusive: known to have no security.capability, which every execve(2) asks for */
+	_Atomic bool no_capability;
 };
 
 static inline struct p9_inode *p9_inode(struct inode *i)

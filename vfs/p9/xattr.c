@@ -48,7 +48,17 @@ static ssize_t xattr_read(struct inode *i, const char *name, void *buf, size_t s
 
 ssize_t p9_getxattr(struct inode *i, const char *name, void *value, size_t size)
 {
-	return *name ? xattr_read(i, name, value, size) : -EOPNOTSUPP;
+	bool remember = p9_fs(i)->exclusive && !strcmp(name, "security.capability");
+	ssize_t n;
+
+	if (!*name)
+		return -EOPNOTSUPP;
+	if (remember && atomic_load(&p9_inode(i)->no_capability))
+		return -ENODATA;
+	n = xattr_read(i, name, value, size);
+	if (remember && n == -ENODATA)
+		atomic_store(&p9_inode(i)->no_capability, true);
+	return n;
 }
 
 ssize_t p9_listxattr(struct inode *i, char *list, size_t size)
@@ -78,6 +88,7 @@ int p9_setxattr(struct inode *i, const char *name, const void *value, size_t siz
 	};
 	err = p9_rpc(call);
 	p9_attr_forget(i);
+	atomic_store(&p9_inode(i)->no_capability, false);
 	return err;
 }
 
