@@ -59,6 +59,12 @@ int fid_bind(struct conn *c, uint32_t num, int fd, const struct stat *st, uint32
 	return err;
 }
 
+bool fid_crowded(struct conn *c)
+{
+	AUTO_LOCK(&c->mu);
+	return c->nfids > c->max_fids / 2;
+}
+
 struct fid *fid_lookup(struct conn *c, uint32_t num)
 {
 	struct fid *f;

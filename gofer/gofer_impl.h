@@ -107,6 +107,7 @@ int request_serve(struct request *req);
 int fid_bind(struct conn *c, uint32_t num, int fd, const struct stat *st, uint32_t traits,
 	     struct fid **out);
 struct fid *fid_lookup(struct conn *c, uint32_t num); /* with a reference; NULL: none */
+bool fid_crowded(struct conn *c); /* more than half of the bound */
 int fid_unbind(struct conn *c, uint32_t num);
 void fid_unbind_all(struct conn *c);
 struct fid *fid_get(struct fid *f);

@@ -174,6 +174,9 @@ static void list_bind(struct lister *l, const char *name, struct p9_attr *a)
 	struct stat st;
 	int fd;
 
+	/* What a listing binds is a guess: it may not use up what requests will need. */
+	if (fid_crowded(l->c))
+		return;
 	if ((name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]))) ||
 	    host_open_child(l->dir, name, &fd) < 0)
 		return;
@@ -271,6 +274,8 @@ static int list_dir(struct request *req, uint32_t fidnum, uint64_t offset, uint3
 	err = list_fill(&l, offset);
 	out->len = (uint32_t)(l.out.p - start);
 	*end = l.end;
+	if (l.end && dir->state == FID_WALKED)
+		close(steal_fd(&dir->open_fd));
 	return err;
 }
 

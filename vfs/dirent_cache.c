@@ -94,19 +94,19 @@ void dirent_cache_del_locked(struct dirent *d)
 	}
 }
 
-static bool over(struct lru *l)
+static bool over(struct lru *l, size_t bound)
 {
-	return atomic_load_explicit(&l->weight, memory_order_relaxed) > l->bound ||
-	       atomic_load_explicit(&l->count, memory_order_relaxed) > COUNT_FACTOR * l->bound;
+	return atomic_load_explicit(&l->weight, memory_order_relaxed) > bound ||
+	       atomic_load_explicit(&l->count, memory_order_relaxed) > COUNT_FACTOR * bound;
 }
 
-static void trim(struct lru *l)
+static void trim(struct lru *l, size_t bound)
 {
 	struct list dead = LIST_INIT(dead);
 	int evicted = 0;
 
 	tree_wrlock();
-	for (int step = 0; step < TRIM_STEPS && evicted < TRIM_BATCH && over(l); step++) {
+	for (int step = 0; step < TRIM_STEPS && evicted < TRIM_BATCH && over(l, bound); step++) {
 		struct dirent *d = list_first(&l->list, struct dirent, lru);
 
 		if (dirent_idle_locked(d) && !dirent_has(d, DIRENT_REFERENCED)) {
@@ -125,10 +125,19 @@ static void trim(struct lru *l)
 
 void dirent_cache_trim(void)
 {
-	if (over(&costly))
-		trim(&costly);
-	if (over(&cheap))
-		trim(&cheap);
+	if (over(&costly, costly.bound))
+		trim(&costly, costly.bound);
+	if (over(&cheap, cheap.bound))
+		trim(&cheap, cheap.bound);
+}
+
+void dirent_cache_shrink(void)
+{
+	size_t half = atomic_load_explicit(&costly.weight, memory_order_relaxed) / 2;
+
+	/* Each round looks at TRIM_STEPS of them, and the first visit may only clear a mark. */
+	for (size_t n = 0; n <= 4 * half / TRIM_STEPS + 2 && over(&costly, half); n++)
+		trim(&costly, half);
 }
 
 void dirent_cache_stats(struct dirent_cache_stats *out)

@@ -22,4 +22,6 @@ struct dirent_cache_stats {
 /* nofile: the (raised) soft limit of RLIMIT_NOFILE; want: 0 or what a flag asks for. The bound. */
 size_t dirent_cache_bound(uint64_t nofile, size_t want);
 void dirent_cache_init(size_t bound);
+/* Descriptors have run out: forgets half of what may be forgotten. May be called with dir_locks held. */
+void dirent_cache_shrink(void);
 void dirent_cache_stats(struct dirent_cache_stats *out);

@@ -466,10 +466,10 @@ void p9_fid_free(struct p9_client *c, uint32_t fid)
 }
 
 /* Sends call->t and lets go of the call; without waiting, unless too many replies are outstanding. */
-static void clunk_send(struct p9_client *c, struct p9_call *call)
+static void clunk_send(struct p9_client *c, struct p9_call *call, bool wait)
 {
 	mutex_lock(&c->mu);
-	call->async = c->nasync < P9_ASYNC_MAX;
+	call->async = !wait && c->nasync < P9_ASYNC_MAX;
 	c->nasync += call->async;
 	mutex_unlock(&c->mu);
 	if (call->async) {
@@ -483,17 +483,10 @@ static void clunk_send(struct p9_client *c, struct p9_call *call)
 	mutex_unlock(&c->mu);
 }
 
-void p9_clunk(struct p9_client *c, uint32_t fid, bool now)
+static void clunk_gathered(struct p9_client *c, bool wait)
 {
-	struct p9_call *call;
+	struct p9_call *call = c->dead ? NULL : p9_call_get(c);
 
-	mutex_lock(&c->mu);
-	c->clunks.a[c->clunks.n++] = fid;
-	now = now || c->clunks.n == P9_CLUNKS_MAX || !c->extended;
-	mutex_unlock(&c->mu);
-	if (!now || c->dead)
-		return;
-	call = p9_call_get(c);
 	if (!call)
 		return;
 	mutex_lock(&c->mu);
@@ -504,9 +497,30 @@ void p9_clunk(struct p9_client *c, uint32_t fid, bool now)
 	} else if (c->clunks.n > 0) {
 		call->t.type = P9_tclunk;
 		call->t.tclunk.fid = c->clunks.a[--c->clunks.n];
+	} else { /* another thread was faster */
+		call_put_locked(call);
+		call = NULL;
 	}
 	mutex_unlock(&c->mu);
-	clunk_send(c, call);
+	if (!call)
+		return;
+	clunk_send(c, call, wait);
+}
+
+void p9_clunk(struct p9_client *c, uint32_t fid, bool now)
+{
+	mutex_lock(&c->mu);
+	if (c->clunks.n < P9_MAXFIDS)
+		c->clunks.a[c->clunks.n++] = fid;
+	now = now || c->clunks.n >= P9_CLUNKS_MAX || !c->extended;
+	mutex_unlock(&c->mu);
+	if (now)
+		clunk_gathered(c, false);
+}
+
+void p9_clunk_flush(struct p9_client *c)
+{
+	clunk_gathered(c, true);
 }
 
 static int client_negotiate(struct p9_client *c, const char *version, bool *accepted)

@@ -60,3 +60,5 @@ void p9_fid_unused(struct p9_client *c, uint32_t first, unsigned n, unsigned use
 void p9_fid_free(struct p9_client *c, uint32_t fid);
 /* Unbinds a fid, some time soon, without waiting. now: with the next breath (a deleted file's space is waiting). */
 void p9_clunk(struct p9_client *c, uint32_t fid, bool now);
+/* Sends what has been gathered and waits until the peer has unbound it. */
+void p9_clunk_flush(struct p9_client *c);

@@ -35,12 +35,16 @@ int p9_lookup(struct inode *dir, const char *name, size_t len, struct inode **ou
 		return 0;
 	}
 	p9_stash_missed(dir);
-	fid = p9_fid_alloc(c, 1);
-	if (!fid)
-		return -ENFILE;
-	err = p9_do_lookup(c, fid_of(dir), name, len, fid, &l);
-	if (err)
-		return err;
+	for (bool again = false;; again = true) {
+		fid = p9_fid_alloc(c, 1);
+		if (!fid)
+			return -ENFILE;
+		err = p9_do_lookup(c, fid_of(dir), name, len, fid, &l);
+		if (!err)
+			break;
+		if (again || !p9_shed(dir, err))
+			return err;
+	}
 	err = p9_inode_from(p9_fs(dir), fid, &l.attr, &l.fd, out);
 	if (err)
 		free(l.target);
@@ -56,7 +60,6 @@ static int make(struct inode *dir, struct p9_str name, uint32_t mode, uint64_t r
 	struct p9_client *c = p9_conn(dir);
 	struct p9_tmake t = {
 		.dfid = fid_of(dir),
-		.newfid = p9_fid_alloc(c, 1),
 		.name = name,
 		.rdev = rdev,
 		.target = p9_str(target, target ? strlen(target) : 0),
@@ -64,12 +67,17 @@ static int make(struct inode *dir, struct p9_str name, uint32_t mode, uint64_t r
 	struct p9_attr a;
 	int fd = -1, none = -1, err;
 
-	if (!t.newfid)
-		return -ENFILE;
 	vfs_init_owner(dir, cred, &mode, &t.uid, &t.gid);
 	t.mode = mode;
 	p9_stash_forget(dir, name.p, name.len);
-	err = p9_do_make(c, &t, &a, &fd);
+	for (bool again = false;; again = true) {
+		t.newfid = p9_fid_alloc(c, 1);
+		if (!t.newfid)
+			return -ENFILE;
+		err = p9_do_make(c, &t, &a, &fd);
+		if (!err || again || !p9_shed(dir, err))
+			break;
+	}
 	p9_stash_forget(dir, name.p, name.len);
 	if (!err)
 		err = p9_inode_from(p9_fs(dir), t.newfid, &a, &none, out);

@@ -90,10 +90,13 @@ int p9_open(struct inode *i, struct file *f)
 	if (!pf)
 		return -ENOMEM;
 	pf->rfd = pf->wfd = -1;
-	if (S_ISREG(i->mode))
+	if (S_ISREG(i->mode)) {
 		err = open_regular(i, f, pf);
-	else if (!p9_client_extended(p9_conn(i)))
+		if (err && p9_shed(i, err))
+			err = open_regular(i, f, pf);
+	} else if (!p9_client_extended(p9_conn(i))) {
 		err = p9_do_open_plain(p9_conn(i), p9_inode(i)->fid, O_RDONLY, &pf->fid);
+	}
 	if (err) {
 		free(pf);
 		return err;
@@ -418,6 +421,9 @@ static int list_fetch(struct file *f, struct p9_file *pf, uint64_t pos)
 	pf->list_attrs = first != P9_NOFID;
 	err = p9_do_list(p9_conn(f->inode), fid, pos, LIST_BYTES, first, &pf->list, &pf->list_len,
 			 &pf->list_end);
+	if (err && p9_shed(f->inode, err))
+		err = p9_do_list(p9_conn(f->inode), fid, pos, LIST_BYTES, first, &pf->list,
+				 &pf->list_len, &pf->list_end);
 	if (!err && pf->list_len == 0)
 		pf->list_end = true;
 	if (!err)

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "vfs/dirent_cache.h"
 #include "vfs/p9/p9_impl.h"
 #include "vfs/vfs.h"
 
@@ -168,6 +169,16 @@ void p9_inode_release(struct inode *i)
 	mutex_destroy(&pi->data_lock);
 	inode_fini(i);
 	free(pi);
+}
+
+bool p9_shed(struct inode *i, int err)
+{
+	if (err != -EMFILE && err != -ENFILE)
+		return false;
+	p9_stash_clear_all(p9_fs(i));
+	dirent_cache_shrink();
+	p9_clunk_flush(p9_conn(i));
+	return true;
 }
 
 void p9_attr_forget(struct inode *i)

@@ -139,6 +139,10 @@ ssize_t p9_do_write(struct p9_client *c, uint32_t fid, const void *buf, size_t n
 int p9_do_list(struct p9_client *c, uint32_t fid, uint64_t off, uint32_t count, uint32_t newfid,
 	       uint8_t **out, size_t *len, bool *end);
 
+/* Descriptors have run out, here or in the gofer (err): lets go of what is only cached. True: try again, once.
+ * attr_lock not held. */
+bool p9_shed(struct inode *i, int err);
+
 /* stash.c */
 /* Does a listing of dir pay for attributes? */
 bool p9_stash_wanted(struct inode *dir);
@@ -150,6 +154,7 @@ struct inode *p9_stash_take(struct inode *dir, const char *name, size_t len);
 /* Before and after a name of dir changes. */
 void p9_stash_forget(struct inode *dir, const char *name, size_t len);
 void p9_stash_clear(struct inode *dir); /* dir goes */
+void p9_stash_clear_all(struct p9_fs *fs);
 /* For the guess: dir was listed, with n entries; a name of it was looked up that was not there. */
 void p9_stash_listed(struct inode *dir, unsigned n);
 void p9_stash_missed(struct inode *dir);

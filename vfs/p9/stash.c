@@ -173,6 +173,21 @@ void p9_stash_clear(struct inode *dir)
 	} while (s);
 }
 
+void p9_stash_clear_all(struct p9_fs *fs)
+{
+	struct stashed *s;
+
+	fs->stash_credit = 0;
+	do {
+		mutex_lock(&fs->mu);
+		s = list_first(&fs->stash_order, struct stashed, order);
+		if (s)
+			stash_remove_locked(fs, s);
+		mutex_unlock(&fs->mu);
+		stash_free(s);
+	} while (s);
+}
+
 void p9_stash_listed(struct inode *dir, unsigned n)
 {
 	p9_inode(dir)->missed = 0;
