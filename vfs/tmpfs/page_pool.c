@@ -176,6 +176,20 @@ void page_pool_put(char *start, size_t n)
 	(void)!stack_push(&pool.dirty, start, n);
 }
 
+void page_pool_count_host(int64_t pages)
+{
+	AUTO_LOCK(&pool.mu);
+	pool.used += (uint64_t)pages;
+}
+
+bool page_pool_has_room(uint64_t pages)
+{
+	AUTO_LOCK(&pool.mu);
+	if (pool.limit == 0)
+		pool.limit = default_limit();
+	return pool.used <= pool.limit && pages <= pool.limit - pool.used;
+}
+
 void page_pool_set_limit(uint64_t pages)
 {
 	AUTO_LOCK(&pool.mu);

@@ -14,6 +14,9 @@
  * anyone sees them). NULL: no memory, or the limit is reached. */
 char *page_pool_get(size_t want, size_t *got, bool *zeroed);
 void page_pool_put(char *start, size_t n);
+/* Pages that files have in host files of their own count as well, but are only known afterwards. */
+void page_pool_count_host(int64_t pages);
+bool page_pool_has_room(uint64_t pages);
 /* The most that the pool may hold, in pages. Default: the machine's memory. */
 void page_pool_set_limit(uint64_t pages);
 uint64_t page_pool_used(void);

@@ -286,6 +286,7 @@ int tmpfs_truncate(struct tmpfs_inode *ti, uint64_t size)
 void tmpfs_file_free(struct tmpfs_inode *ti)
 {
 	tmpfs_uncharge(ti->t, page_map_remove(&ti->pages, 0, UINT64_MAX) + ti->host_pages);
+	page_pool_count_host(-(int64_t)ti->host_pages);
 	if (ti->host_fd >= 0)
 		close(ti->host_fd);
 	if (ti->host_fd_ro >= 0)

@@ -108,6 +108,7 @@ void tmpfs_host_account(struct tmpfs_inode *ti)
 		atomic_fetch_add(&ti->t->used_pages, now - ti->host_pages);
 	else
 		tmpfs_uncharge(ti->t, ti->host_pages - now);
+	page_pool_count_host((int64_t)(now - ti->host_pages));
 	ti->host_pages = now;
 }
 
@@ -118,6 +119,8 @@ static bool has_room(struct tmpfs_inode *ti, uint64_t off, uint64_t n)
 	uint64_t used, pages = (n >> POOL_PAGE_SHIFT) + 2;
 	off_t hole;
 
+	if (!page_pool_has_room(pages))
+		return false;
 	if (t->max_pages == 0)
 		return true;
 	used = atomic_load(&t->used_pages);
