@@ -17,6 +17,7 @@
 #include "sentry/fs/dev.h"
 #include "sentry/fs/proc/proc.h"
 #include "sentry/fs/sysfs.h"
+#include "sentry/kernel/task.h"
 #include "vfs/cred.h"
 #include "vfs/dirent.h"
 #include "vfs/file.h"
@@ -279,12 +280,25 @@ int boot_build_tree(const struct boot_config *cfg, struct mount_ns **out, char *
 	return 0;
 }
 
+/* A directory named in mount(2)'s options. */
+static int task_walk_current(const char *name, struct path *out)
+{
+	struct walk_ctx ctx;
+	int r = current_task ? task_walk_begin(current_task, AT_FDCWD, &ctx) : -EINVAL;
+
+	if (r < 0)
+		return r;
+	r = vfs_walk(&ctx, name, WALK_FOLLOW | WALK_DIRECTORY, out);
+	task_walk_end(&ctx);
+	return r;
+}
+
 int boot_register_filesystems(void)
 {
 	int r = tmpfs_register();
 
 	if (!r)
-		r = overlay_register();
+		r = overlay_register(task_walk_current);
 	if (r)
 		return r;
 	proc_register();

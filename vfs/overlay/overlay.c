@@ -34,6 +34,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -85,25 +86,6 @@ const struct cred *ovl_cred(void)
 
 static const struct fs_ops overlay_fs_ops = {.release = overlay_release};
 
-/* mount(2) needs a path walk for lowerdir= and upperdir=, which a type does not get. */
-static int overlay_mount(const struct fs_type *type, const char *source, const char *data,
-			 const struct cred *cred, struct fs **out)
-{
-	return -EINVAL;
-}
-
-static const struct fs_type overlay_type = {
-	.name = "overlay",
-	.nodev = true,
-	.mount = overlay_mount,
-};
-
-int overlay_register(void)
-{
-	fs_type_register(&overlay_type);
-	return 0;
-}
-
 static int layer_init(struct overlay *o, struct ovl_layer *l, struct dirent *d)
 {
 	struct inode *i = atomic_load(&d->inode);
@@ -151,15 +133,24 @@ static int layers_init(struct overlay *o, struct dirent *upper, struct dirent *c
 /* The whiteout that all removed names are links to: made under a name, which it loses again. */
 static int whiteout_init(struct overlay *o)
 {
-	static const char name[] = "#whiteout";
-	struct inode *up = o->upper.root;
-	int r;
+	struct inode *up = o->upper.root, *there;
+	char name[32];
+	size_t len = 0;
+	int r = 0;
 
 	if (!up || o->nlowers == 0)
 		return 0;
 	AUTO_WRLOCK(&up->dir_lock);
-	r = up->ops->mknod(up, name, sizeof(name) - 1, S_IFCHR, 0, o->cred, &o->whiteout);
-	return r < 0 ? r : up->ops->unlink(up, name, sizeof(name) - 1, o->whiteout);
+	for (unsigned i = 0; r == 0; i++) { /* a name that is free */
+		len = (size_t)snprintf(name, sizeof(name), "#whiteout%u", i);
+		r = up->ops->lookup(up, name, len, &there);
+		if (r == 0)
+			inode_put(there);
+	}
+	if (r != -ENOENT)
+		return r;
+	r = up->ops->mknod(up, name, len, S_IFCHR, 0, o->cred, &o->whiteout);
+	return r < 0 ? r : up->ops->unlink(up, name, len, o->whiteout);
 }
 
 static int root_init(struct overlay *o)
@@ -186,7 +177,7 @@ int overlay_new(struct dirent *upper, struct dirent *const lowers[], size_t n,
 
 	if (n > OVERLAY_LOWERS_MAX || (n == 0 && !upper))
 		return -EINVAL;
-	fs = fs_new(&overlay_type, &overlay_fs_ops, "overlay", OVERLAYFS_SUPER_MAGIC);
+	fs = fs_new(&ovl_type, &overlay_fs_ops, "overlay", OVERLAYFS_SUPER_MAGIC);
 	o = calloc(1, sizeof(*o));
 	if (!fs || !o) {
 		free(o);

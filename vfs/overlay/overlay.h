@@ -17,5 +17,7 @@ struct fs;
  * -EINVAL, -ELOOP (too deep), -ENOMEM. */
 int overlay_new(struct dirent *upper, struct dirent *const lowers[], size_t n,
 		const struct cred *cred, struct fs **out);
-/* Registers the type, so that it is listed in /proc/filesystems. mount(2) of it: -EINVAL. */
-int overlay_register(void);
+/* Registers the type. mount(2) of it (lowerdir=, upperdir=, workdir=) finds its directories through
+ * `walk`, which looks a path up as the calling task would; NULL: such mounts get -EINVAL. */
+struct path;
+int overlay_register(int (*walk)(const char *name, struct path *out));

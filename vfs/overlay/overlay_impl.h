@@ -15,6 +15,8 @@ struct cred;
 struct file;
 struct ovl_list;
 
+extern const struct fs_type ovl_type; /* mount.c */
+
 struct ovl_layer {
 	struct inode *root; /* owned */
 	struct fs *fs;	    /* owned */
@@ -26,6 +28,7 @@ struct overlay {
 	struct ovl_layer *lowers;
 	size_t nlowers;
 	bool revalidates; /* some lower does */
+	bool mounted;	  /* by mount(2): the upper outlives us, and what is only in memory */
 	struct cred *cred;	/* for what the overlay itself makes */
 
 	struct mutex mu;	/* LOCK_NONE: the tables and whiteout; nothing is called under it */

@@ -353,6 +353,8 @@ static int prepare_move(struct ovl_inode *ci, struct ovl_inode *newdir)
 		return 0;
 	if (ci->nlowers == 0)
 		return newdir->nlowers ? ovl_set_opaque(upper) : 0;
+	if (o->mounted)
+		return -EXDEV; /* the next mount would not know of the move; programs copy */
 	AUTO_LOCK(&o->mu);
 	rec = ovl_record_locked(o, upper->ino, true);
 	if (!rec)
