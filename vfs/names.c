@@ -63,7 +63,7 @@ static int make_inode(struct inode *dir, const struct walk_last *n, const struct
 	int r;
 
 	if (m->link) {
-		if (!ops->link)
+		if (!ops->link || inode_type(m->link) == S_IFDIR)
 			return -EPERM;
 		r = ops->link(dir, n->name, n->len, m->link);
 		if (r == 0)
@@ -96,6 +96,8 @@ static int make_locked(const struct path *parent, const struct walk_last *n, con
 	/* mkdir("new/") is fine; anything else with a slash behind does not name a directory. */
 	if (n->trailing_slash && !S_ISDIR(m->mode))
 		return -ENOENT;
+	if (m->link && dir->fs != m->link->fs)
+		return -EXDEV;
 	r = may_create(parent, m->cred);
 	if (r == 0)
 		r = make_inode(dir, n, m, &child);
@@ -122,8 +124,6 @@ static int make_name(const struct walk_ctx *ctx, const char *path, const struct 
 		return r;
 	if (last.kind != LAST_NORMAL)
 		return -EEXIST;
-	if (m->link && parent.mount->fs != m->link->fs)
-		return -EXDEV;
 	r = make_locked(&parent, &last, m, &d);
 	if (r < 0)
 		return r;
@@ -188,18 +188,8 @@ int vfs_symlink(const struct walk_ctx *ctx, const char *target, const char *path
 
 int vfs_link(const struct path *old, const struct walk_ctx *ctx, const char *path)
 {
-	struct make m = {.link = dirent_inode(old->dirent), .cred = ctx->cred};
-	AUTO(path) struct path parent = {0};
+	struct make m = {.link = dirent_inode(old->dirent), .mode = S_IFREG, .cred = ctx->cred};
 
-	m.mode = inode_type(m.link);
-	if (atomic_load(&m.link->no_link))
-		return -ENOENT;
-	if (S_ISDIR(m.mode)) {
-		/* An existing name is reported first. */
-		int r = vfs_walk(ctx, path, 0, &parent);
-
-		return r == 0 ? -EEXIST : -EPERM;
-	}
 	return make_name(ctx, path, &m, NULL);
 }
 

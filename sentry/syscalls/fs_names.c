@@ -120,9 +120,10 @@ int64_t sys_renameat2(struct task *t, int olddirfd, struct gptr oldpath, int new
 
 	if (!new)
 		return -ENOMEM;
-	r = at_begin(t, olddirfd, oldpath, false, &old);
+	/* Empty ones are refused by the walks, the old one's first. */
+	r = at_begin(t, olddirfd, oldpath, true, &old);
 	if (r == 0)
-		r = at_begin(t, newdirfd, newpath, false, new);
+		r = at_begin(t, newdirfd, newpath, true, new);
 	if (r == 0)
 		r = vfs_rename(&old.ctx, old.path, &new->ctx, new->path, flags);
 	at_end(new);

@@ -114,20 +114,24 @@ static int64_t do_rw(struct task *t, struct file *f, struct uio *u, const uint64
 	return r;
 }
 
-/* The access mode is looked at before the memory, as Linux does. */
-static int get_for(struct task *t, int fd, bool write, struct file **out)
+/* That a position makes no sense is said first, then the access mode, then comes the memory, as in
+ * Linux. */
+static int get_for(struct task *t, int fd, bool write, bool positioned, struct file **out)
 {
 	struct file *f;
 	int r = fdtable_get(t->files, fd, &f);
 
 	if (r < 0)
 		return r;
-	if (!(f->mode & (write ? FILE_WRITE : FILE_READ))) {
+	if (positioned && !(f->mode & FILE_SEEKABLE))
+		r = -ESPIPE;
+	else if (!(f->mode & (write ? FILE_WRITE : FILE_READ)))
+		r = -EBADF;
+	if (r < 0)
 		file_put(f);
-		return -EBADF;
-	}
-	*out = f;
-	return 0;
+	else
+		*out = f;
+	return r;
 }
 
 static int64_t rw_buf(struct task *t, int fd, struct gptr buf, uint64_t count, const uint64_t *off,
@@ -139,13 +143,9 @@ static int64_t rw_buf(struct task *t, int fd, struct gptr buf, uint64_t count, c
 
 	if (off && (int64_t)*off < 0)
 		return -EINVAL;
-	r = get_for(t, fd, write, &f);
+	r = get_for(t, fd, write, off != NULL, &f);
 	if (r < 0)
 		return r;
-	if (off && !(f->mode & FILE_SEEKABLE)) {
-		file_put(f);
-		return -ESPIPE;
-	}
 	r = guest_uio_init(&g, t, buf, count);
 	if (r == 0) {
 		r = do_rw(t, f, &g.u, off, write, 0);
@@ -164,13 +164,9 @@ static int64_t rw_iov(struct task *t, int fd, struct gptr iov, uint64_t n, const
 
 	if (off && (int64_t)*off < 0)
 		return -EINVAL;
-	r = get_for(t, fd, write, &f);
+	r = get_for(t, fd, write, off != NULL, &f);
 	if (r < 0)
 		return r;
-	if (off && !(f->mode & FILE_SEEKABLE)) {
-		file_put(f);
-		return -ESPIPE;
-	}
 	r = guest_uio_init_iov(&g, t, iov, n);
 	if (r == 0) {
 		r = n || rwf ? do_rw(t, f, &g.u, off, write, rwf) : 0;

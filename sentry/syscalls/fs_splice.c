@@ -16,7 +16,7 @@
 #include "sentry/syscalls/fs_io.h"
 #include "sentry/syscalls/syscalls.h"
 #include "vfs/inode.h"
-#include "vfs/mount.h"
+#include "vfs/vfs.h"
 
 enum { COPY_CHUNK = 65536 };
 
@@ -108,16 +108,23 @@ static int64_t copy_loop(struct task *t, struct end *in, struct end *out, uint64
 	return (int64_t)done;
 }
 
-static int get_pair(struct task *t, int in_fd, int out_fd, struct end *in, struct end *out)
+static int get_files(struct task *t, int in_fd, int out_fd, struct end *in, struct end *out)
 {
 	int r = fdtable_get(t->files, in_fd, &in->f);
 
-	if (r < 0)
-		return r;
-	r = fdtable_get(t->files, out_fd, &out->f);
-	if (r == 0 && (!(in->f->mode & FILE_READ) || !(out->f->mode & FILE_WRITE)))
-		r = -EBADF;
-	return r;
+	return r < 0 ? r : fdtable_get(t->files, out_fd, &out->f);
+}
+
+static int check_modes(const struct end *in, const struct end *out)
+{
+	return in->f->mode & FILE_READ && out->f->mode & FILE_WRITE ? 0 : -EBADF;
+}
+
+static int get_pair(struct task *t, int in_fd, int out_fd, struct end *in, struct end *out)
+{
+	int r = get_files(t, in_fd, out_fd, in, out);
+
+	return r < 0 ? r : check_modes(in, out);
 }
 
 static int offset_get(struct task *t, struct end *e, struct gptr ptr)
@@ -169,28 +176,36 @@ int64_t sys_sendfile(struct task *t, int out_fd, int in_fd, struct gptr offset, 
 	return r;
 }
 
-static int range_check(const struct end *in, const struct end *out, uint64_t len)
+/* *len is clipped to what the source has: it must not overlap, and not grow meanwhile. */
+static int range_check(const struct end *in, const struct end *out, uint64_t *len)
 {
 	uint64_t i = in->at ? in->off : in->f->pos, o = out->at ? out->off : out->f->pos;
+	struct vfs_attr a;
+	int r;
 
 	if (inode_type(in->f->inode) == S_IFDIR || inode_type(out->f->inode) == S_IFDIR)
 		return -EISDIR;
 	if (inode_type(in->f->inode) != S_IFREG || inode_type(out->f->inode) != S_IFREG)
 		return -EINVAL;
-	if (appends(out->f))
+	if (check_modes(in, out) < 0 || appends(out->f))
 		return -EBADF;
-	if (i + len < i || o + len < o || i + len > INT64_MAX || o + len > INT64_MAX)
+	if (i + *len < i || o + *len < o || i + *len > INT64_MAX || o + *len > INT64_MAX)
 		return -EOVERFLOW;
-	if (in->f->inode == out->f->inode && i < o + len && o < i + len)
-		return -EINVAL;
-	return 0;
+	r = vfs_getattr(&in->f->path, &a);
+	if (r < 0)
+		return r;
+	if (i >= a.size)
+		*len = 0;
+	else if (*len > a.size - i)
+		*len = a.size - i;
+	return in->f->inode == out->f->inode && i < o + *len && o < i + *len ? -EINVAL : 0;
 }
 
 int64_t sys_copy_file_range(struct task *t, int fd_in, struct gptr off_in, int fd_out,
 			    struct gptr off_out, uint64_t len, unsigned int flags)
 {
 	struct end in = {0}, out = {0};
-	int64_t r = get_pair(t, fd_in, fd_out, &in, &out);
+	int64_t r = get_files(t, fd_in, fd_out, &in, &out);
 
 	if (r == 0 && flags)
 		r = -EINVAL;
@@ -200,10 +215,11 @@ int64_t sys_copy_file_range(struct task *t, int fd_in, struct gptr off_in, int f
 		r = offset_get(t, &out, off_out);
 	if (r == -ESPIPE)
 		r = -EINVAL;
+	len = (uint64_t)clip_len(len);
 	if (r == 0)
-		r = range_check(&in, &out, (uint64_t)clip_len(len));
+		r = range_check(&in, &out, &len);
 	if (r == 0)
-		r = copy_loop(t, &in, &out, (uint64_t)clip_len(len));
+		r = copy_loop(t, &in, &out, len);
 	r = offset_put(t, &in, off_in, r);
 	r = offset_put(t, &out, off_out, r);
 	file_put(in.f);

@@ -217,8 +217,17 @@ int64_t sys_faccessat2(struct task *t, int dirfd, struct gptr path, int mode, in
 	return do_access(t, dirfd, path, mode, flags);
 }
 
+/* An empty path: the symlink that dirfd is open on (O_PATH|O_NOFOLLOW). */
+static int readlink_place(struct task *t, int dirfd, const struct at_path *at, struct path *out)
+{
+	if (at->path[0])
+		return vfs_walk(&at->ctx, at->path, 0, out);
+	return dirfd == AT_FDCWD ? -ENOENT : fd_path(t, dirfd, out);
+}
+
 int64_t sys_readlinkat(struct task *t, int dirfd, struct gptr path, struct gptr buf, int bufsiz)
 {
+	AUTO(at) struct at_path at = {.ctx = {.cred = NULL}};
 	AUTO(path) struct path p = {0};
 	AUTO(free) char *target = NULL;
 	size_t len;
@@ -226,12 +235,13 @@ int64_t sys_readlinkat(struct task *t, int dirfd, struct gptr path, struct gptr 
 
 	if (bufsiz <= 0)
 		return -EINVAL;
-	/* An empty path: the symlink that dirfd is open on (O_PATH|O_NOFOLLOW). */
-	r = at_resolve(t, dirfd, path, WALK_EMPTY_PATH, &p);
+	r = at_begin(t, dirfd, path, true, &at);
+	if (r == 0)
+		r = readlink_place(t, dirfd, &at, &p);
 	if (r == 0)
 		r = vfs_readlink(&p, &target);
 	if (r < 0)
-		return r;
+		return r == -EINVAL && !at.path[0] ? -ENOENT : r;
 	len = strlen(target);
 	if (len > (size_t)bufsiz)
 		len = (size_t)bufsiz;
