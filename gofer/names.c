@@ -21,6 +21,13 @@ struct making {
 	struct stat st;
 };
 
+/* What was made can't be used (descriptors ran out): the client may try again, and must not find it there. */
+static void make_undo(struct fid *dir, const struct making *m)
+{
+	if (m->name[0])
+		unlinkat(dir->fd, m->name, S_ISDIR(m->mode) ? AT_REMOVEDIR : 0);
+}
+
 static int make_regular(struct fid *dir, struct making *m)
 {
 	int fd;
@@ -34,6 +41,8 @@ static int make_regular(struct fid *dir, struct making *m)
 		return -errno;
 	m->rw_fd = fd;
 	m->fd = host_reopen_fd(fd, O_PATH);
+	if (m->fd < 0)
+		make_undo(dir, m);
 	return m->fd < 0 ? m->fd : 0;
 }
 
@@ -64,7 +73,10 @@ static int make_special(struct conn *c, struct fid *dir, struct making *m)
 	}
 	if (n < 0)
 		return -errno;
-	return host_open_child(dir, m->name, &m->fd);
+	n = host_open_child(dir, m->name, &m->fd);
+	if (n == -EMFILE || n == -ENFILE)
+		make_undo(dir, m);
+	return n;
 }
 
 /* The owner and the mode bits that creation does not set. An ordinary user can't give files away: then
@@ -155,6 +167,7 @@ int serve_make(struct request *req, const struct p9_tmake *t, struct p9_rmake *r
 		return err;
 	err = fid_bind(c, t->newfid, m.fd, &m.st, 0, NULL);
 	if (err) {
+		make_undo(dir, &m);
 		if (m.rw_fd >= 0)
 			close(m.rw_fd);
 		return err;

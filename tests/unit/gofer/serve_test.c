@@ -208,3 +208,35 @@ Test(gofer_serve, its_root_holds_the_exports_only)
 		closedir(d);
 	raw_close(&r);
 }
+
+/* gofer_serve without gofer_spawn has no namespaces, as on a host that forbids them. */
+Test(gofer_serve, without_namespaces_landlock_confines_it)
+{
+	struct gofer_export e = {.flags = GOFER_READONLY, .name = "test"};
+	struct gofer_config cfg = {.exports = &e, .n = 1, .confinement = GOFER_CONFINE_BEST};
+	struct p9_msg t = {.tag = 1}, m;
+	int sv[2];
+
+	cr_assert_eq(gofer_socketpair(sv), 0);
+	e.fd = open("/etc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	e.sock = sv[1];
+	r.fd = -1;
+	r.gofer = fork();
+	if (r.gofer == 0) {
+		close(sv[0]);
+		_exit(gofer_serve(&cfg));
+	}
+	close(sv[1]);
+	close(e.fd);
+	r.sock = sv[0];
+	cr_assert_eq(RPC(tversion, P9_MSIZE_MAX, p9_str(P9_VERSION_SENTRY, 15)), 0);
+	cr_assert_eq(RPC(tmount, 0), 0);
+	cr_assert_eq(raw_lookup(&r, 0, "passwd", 1), 0);
+	cr_assert_eq(raw_openfd(&r, 1, O_RDONLY), 0);
+	cr_assert_eq(RPC(tlist, 0, 0, 4096, 0, P9_NOFID), 0);
+	cr_assert_gt(m.rlist.data.len, 0);
+	close(r.sock);
+	int status;
+	waitpid(r.gofer, &status, 0);
+	cr_assert_eq(status, 0);
+}

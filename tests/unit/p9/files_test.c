@@ -322,3 +322,94 @@ Test(p9_files, a_stream_socket_works_too)
 	cr_assert_eq(put("/b", O_WRONLY | O_CREAT, "12345"), 0);
 	cr_assert_eq(tree_close(&t), 0);
 }
+
+Test(p9_files, a_plain_9p2000_l_server_will_do)
+{
+	AUTO(file) struct file *f = NULL;
+	struct names_sink s = {{count_name}, 0, 100, 0};
+	struct file_mapping m;
+	struct vfs_attr a;
+
+	tree_open(&t, &(struct tree_options){.plain = true});
+	tree_write_host(&t, "a", "hello");
+	cr_assert_str_eq(get("/a"), "hello");
+	cr_assert_eq(put("/b", O_WRONLY | O_CREAT | O_EXCL, "12345"), 0);
+	cr_assert_eq(put("/b", O_WRONLY | O_APPEND, "678"), 0);
+	cr_assert_str_eq(get("/b"), "12345678");
+	cr_assert_eq(stat_path("/b", &a), 0);
+	cr_assert_eq(a.size, 8);
+	cr_assert_eq(put("/b", O_WRONLY | O_TRUNC, "x"), 0);
+	cr_assert_str_eq(get("/b"), "x");
+	cr_assert_eq(vfs_mkdir(&t.ctx, "/d", 0755), 0);
+	cr_assert_eq(vfs_rename(&t.ctx, "/b", &t.ctx, "/d/b", 0), 0);
+	cr_assert_eq(vfs_symlink(&t.ctx, "d/b", "/l"), 0);
+	cr_assert_str_eq(get("/l"), "x");
+	cr_assert_eq(vfs_open(&t.ctx, "/", O_RDONLY | O_DIRECTORY, 0, 0, &f), 0);
+	cr_assert_eq(file_readdir(f, &s.sink), 0);
+	cr_assert_eq(s.n, 5);
+	file_put(steal(&f));
+	cr_assert_eq(vfs_open(&t.ctx, "/a", O_RDONLY, 0, 0, &f), 0);
+	cr_assert_eq(file_mmap(f, PROT_READ, false, &m), -ENODEV);
+	file_put(steal(&f));
+	cr_assert_eq(vfs_unlink(&t.ctx, "/d/b"), 0);
+	cr_assert_eq(vfs_rmdir(&t.ctx, "/d"), 0);
+	tree_close(&t);
+}
+
+Test(p9_files, cached_files_make_room_when_fids_run_out)
+{
+	struct vfs_attr a;
+	char name[32];
+
+	tree_open(&t, &(struct tree_options){.max_fids = 60});
+	for (int i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "/f%d", i);
+		cr_assert_eq(put(name, O_WRONLY | O_CREAT, "x"), 0, "%d", i);
+	}
+	for (int i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "/f%d", i);
+		cr_assert_eq(stat_path(name, &a), 0, "%d", i);
+		cr_assert_str_eq(get(name), "x");
+	}
+	tree_close(&t);
+}
+
+Test(p9_files, what_a_listing_brought_is_not_believed_after_a_change)
+{
+	struct names_sink s = {{count_name}, 0, 100, 0};
+	struct vfs_attr a;
+	char name[32];
+
+	start(0, P9FS_EXCLUSIVE);
+	cr_assert_eq(vfs_mkdir(&t.ctx, "/d", 0755), 0);
+	for (int i = 0; i < 20; i++) {
+		snprintf(name, sizeof(name), "d/f%d", i);
+		tree_write_host(&t, name, "x");
+	}
+	/* List and look, so that the next listing brings attributes. */
+	for (int round = 0; round < 3; round++) {
+		AUTO(file) struct file *f = NULL;
+
+		cr_assert_eq(vfs_open(&t.ctx, "/d", O_RDONLY | O_DIRECTORY, 0, 0, &f), 0);
+		s.n = 0;
+		cr_assert_eq(file_readdir(f, &s.sink), 0);
+		for (int i = round * 8; i < round * 8 + 8 && i < 20; i++) {
+			snprintf(name, sizeof(name), "/d/f%d", i);
+			cr_assert_eq(stat_path(name, &a), 0);
+			cr_assert_eq(a.size, 1);
+		}
+		if (round < 2)
+			for (int i = 16; i < 20; i++) {
+				snprintf(name, sizeof(name), "/d/f%d", i);
+				cr_assert_eq(put(name, O_WRONLY | O_TRUNC | O_CREAT, "x"), 0);
+			}
+	}
+	cr_assert_eq(vfs_unlink(&t.ctx, "/d/f19"), 0);
+	cr_assert_eq(stat_path("/d/f19", &a), -ENOENT);
+	cr_assert_eq(put("/d/f18", O_WRONLY | O_APPEND, "yz"), 0);
+	cr_assert_eq(stat_path("/d/f18", &a), 0);
+	cr_assert_eq(a.size, 3);
+	cr_assert_eq(vfs_rename(&t.ctx, "/d/f17", &t.ctx, "/d/f16", 0), 0);
+	cr_assert_eq(stat_path("/d/f17", &a), -ENOENT);
+	tree_close(&t);
+}

@@ -2,6 +2,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "abi/base/log.h"
+#include "abi/p9/p9.h"
 #include "vfs/cred.h"
 #include "vfs/dirent.h"
 #include "vfs/fs.h"
@@ -36,6 +38,50 @@ void tree_write_host(struct tree *t, const char *name, const char *text)
 	fclose(f);
 }
 
+static void relay(int from, int to, bool refuse)
+{
+	static uint8_t rx[P9_MSIZE_MAX], tx[256];
+	static struct p9_msg m;
+	ssize_t n = recv(from, rx, sizeof(rx), 0);
+
+	if (n <= 0)
+		_exit(0);
+	if (refuse && p9_decode(rx, (size_t)n, &m) == 0 && m.type == P9_tversion &&
+	    m.tversion.version.len > strlen(P9_VERSION)) {
+		m.type = P9_rversion;
+		m.rversion.msize = m.tversion.msize;
+		m.rversion.version = p9_str("unknown", 7);
+		n = p9_encode(&m, tx, sizeof(tx));
+		send(from, tx, (size_t)n, MSG_NOSIGNAL);
+		return;
+	}
+	if (send(to, rx, (size_t)n, MSG_NOSIGNAL) != n)
+		_exit(0);
+}
+
+/* A process that passes messages on, but refuses the extended version. The client's new end. */
+static int plain_proxy(int sock)
+{
+	struct pollfd p[2] = {{.events = POLLIN}, {.fd = sock, .events = POLLIN}};
+	int sv[2];
+
+	cr_assert_eq(gofer_socketpair(sv), 0);
+	if (fork() == 0) {
+		close(sv[0]);
+		p[0].fd = sv[1];
+		while (poll(p, 2, -1) > 0) {
+			if (p[0].revents)
+				relay(sv[1], sock, true);
+			if (p[1].revents)
+				relay(sock, sv[1], false);
+		}
+		_exit(0);
+	}
+	close(sv[1]);
+	close(sock);
+	return sv[0];
+}
+
 void tree_open(struct tree *t, const struct tree_options *o)
 {
 	struct gofer_export e = {.flags = o->export_flags, .name = "test"};
@@ -43,6 +89,7 @@ void tree_open(struct tree *t, const struct tree_options *o)
 		.exports = &e,
 		.n = 1,
 		.confinement = o->confinement,
+		.max_fids = o->max_fids,
 	};
 	struct p9fs_options opts = {.cache = o->cache};
 	int sv[2];
@@ -61,6 +108,8 @@ void tree_open(struct tree *t, const struct tree_options *o)
 	e.fd = open(t->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	e.sock = sv[1];
 	cr_assert_eq(gofer_spawn(&cfg, &t->gofer), 0);
+	if (o->plain)
+		sv[0] = plain_proxy(sv[0]);
 	t->sock = sv[0];
 	if (o->unmounted)
 		return;

@@ -20,6 +20,8 @@ struct tree_options {
 	enum p9fs_cache cache;
 	enum gofer_confinement confinement;
 	bool stream;
+	bool plain;    /* between the two somebody who knows only 9P2000.L */
+	uint32_t max_fids;
 	bool unmounted; /* only the gofer and the socket */
 };
 
