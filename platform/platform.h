@@ -169,6 +169,8 @@ struct pf_ops {
 	/* CPU time that the host thread / all threads of s so far have used, in ns. Any thread.
 	 * user and sys separately. */
 	int (*thread_cpu_time)(struct pf_thread *t, uint64_t *user_ns, uint64_t *sys_ns);
+	/* Of all threads of s so far, the ended ones too; cheap and precise. May be NULL. */
+	int (*space_cpu_time)(struct pf_space *s, uint64_t *user_ns, uint64_t *sys_ns);
 	/* Resident bytes of the stub process, for RSS and --memory. */
 	uint64_t (*space_rss)(struct pf_space *s);
 	struct pf_space *(*thread_space)(struct pf_thread *t);

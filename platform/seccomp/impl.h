@@ -284,6 +284,7 @@ ssize_t seccomp_read(struct pf_space *s, void *dst, struct gptr src, size_t len)
 ssize_t seccomp_write(struct pf_space *s, struct gptr dst, const void *src, size_t len);
 bool memory_probe(struct pf_space *s);
 int seccomp_thread_cpu_time(struct pf_thread *t, uint64_t *user_ns, uint64_t *sys_ns);
+int seccomp_space_cpu_time(struct pf_space *s, uint64_t *user_ns, uint64_t *sys_ns);
 uint64_t seccomp_space_rss(struct pf_space *s);
 
 /* helper.c */

@@ -128,6 +128,7 @@ const struct pf_ops platform_seccomp = {
 	.publish = seccomp_publish,
 	.host_vdso = seccomp_host_vdso,
 	.thread_cpu_time = seccomp_thread_cpu_time,
+	.space_cpu_time = seccomp_space_cpu_time,
 	.space_rss = seccomp_space_rss,
 	.thread_space = seccomp_thread_space,
 };

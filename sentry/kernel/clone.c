@@ -277,6 +277,8 @@ static int child_build(struct task *t, const struct clone_args_kernel *a, struct
 		tg->tgid = c->tid;
 		tg->exit_signal = a->exit_signal;
 		child_group(tg, t->tg, t);
+		if (!(f & CLONE_VM))
+			thread_group_owns_space(tg);
 	}
 	child_registers(c, a);
 	if (f & CLONE_CHILD_SETTID)

@@ -99,7 +99,7 @@ static void address_space_switch(struct task *t, struct exec_image *img)
 	struct mm *old = t->mm;
 
 	if (old) {
-		uint64_t rss = mm_rss_bytes(old);
+		uint64_t rss = t->tg->owns_space ? mm_rss_bytes(old) : 0;
 
 		task_release_user_state(t);
 		AUTO_LOCK(&kernel->tasks_lock);
@@ -108,7 +108,8 @@ static void address_space_switch(struct task *t, struct exec_image *img)
 	}
 	{
 		AUTO_LOCK(&kernel->tasks_lock);
-		t->mm = img->mm;
+		task_leave_space_locked(t, img->mm, true);
+		thread_group_owns_space(t->tg);
 		memcpy(t->comm, img->comm, sizeof(t->comm));
 		t->comm[sizeof(t->comm) - 1] = '\0';
 	}

@@ -70,7 +70,7 @@ void parent_notify_stop_locked(struct thread_group *tg, int code, int status)
 	parent_wake(parent);
 }
 
-/* Returns whether the zombie is to be reaped at once. */
+/* Returns whether the zombie is to be reaped at once. The caller wakes who waits. */
 static bool parent_notify_exit(struct thread_group *tg)
 {
 	struct task *parent = tg->parent;
@@ -98,7 +98,6 @@ static bool parent_notify_exit(struct thread_group *tg)
 		siginfo_child(&info, tg, signo, code, status);
 		signal_send_group_locked(parent->tg, &info);
 	}
-	parent_wake(parent);
 	return autoreap;
 }
 
@@ -150,9 +149,15 @@ static void child_reparent(struct thread_group *child, struct task *from, struct
 	if (to)
 		list_push_back(&to->tg->children, &child->sibling);
 	child->exit_signal = SIGCHLD;
-	if (child->zombie && (!to || parent_notify_exit(child))) {
-		thread_group_reap_locked(child);
-		return;
+	if (child->zombie) {
+		bool reap = !to || parent_notify_exit(child);
+
+		if (to)
+			parent_wake(to);
+		if (reap) {
+			thread_group_reap_locked(child);
+			return;
+		}
 	}
 	pgrp_check_orphaned_locked(child, from);
 }
@@ -224,21 +229,18 @@ static void counts_add(struct task_counts *to, const struct task_counts *c)
 	to->nivcsw += c->nivcsw;
 }
 
-static void exit_notify(struct task *t)
+/* The parent's group, referenced, if it is to be woken. */
+static struct thread_group *exit_tree(struct task *t)
 {
 	AUTO_LOCK(&kernel->tasks_lock);
-	struct thread_group *tg = t->tg;
-	uint64_t u, s;
+	struct thread_group *tg = t->tg, *parent = NULL;
 
 	children_reparent(t);
-	task_cpu_time(t, &u, &s);
-	tg->dead_utime += u;
-	tg->dead_stime += s;
+	task_account_exit_locked(t);
 	counts_add(&tg->dead_counts, &t->counts);
 	sigpending_flush_locked(&t->pending, ~0ULL);
 	sighand_put(t->sighand);
 	t->sighand = NULL;
-	t->s_clock = 0;
 	list_del_init(&t->tg_node);
 	tg->ntasks--;
 	atomic_store(&t->state, TASK_ZOMBIE);
@@ -246,8 +248,23 @@ static void exit_notify(struct task *t)
 		task_unhash_locked(t);
 	if (tg->exec_task)
 		task_wake(tg->exec_task);
-	if (tg->ntasks == 0)
+	if (tg->ntasks == 0) {
+		if (tg->parent)
+			parent = thread_group_get(tg->parent->tg);
 		group_zombie(tg, t);
+	}
+	return parent;
+}
+
+/* Wakes the parent after the lock is free, which is the first thing that it will want. */
+static void exit_notify(struct task *t)
+{
+	struct thread_group *parent = exit_tree(t);
+
+	if (!parent)
+		return;
+	waitq_wake(&parent->child_waitq, POLLIN);
+	thread_group_put(parent);
 }
 
 /* ---- what a task has ------------------------------------------------------------------------ */
@@ -285,18 +302,18 @@ static void rss_note(struct task *t)
 		t->tg->maxrss = rss;
 }
 
-static void address_space_leave(struct task *t)
+static void address_space_leave(struct task *t, bool last)
 {
 	struct mm *mm = t->mm;
 
 	task_release_user_state(t);
-	if (t == t->tg->leader)
+	if (last)
 		rss_note(t);
-	task_switch_pt(t, NULL);
 	{
 		AUTO_LOCK(&kernel->tasks_lock);
-		t->mm = NULL;
+		task_leave_space_locked(t, NULL, last);
 	}
+	task_switch_pt(t, NULL);
 	mm_put(mm);
 }
 
@@ -330,7 +347,7 @@ void task_exit(struct task *t)
 	}
 	if (last)
 		thread_group_timers_exit(t);
-	address_space_leave(t);
+	address_space_leave(t, last);
 	resources_put(t);
 	if (strace_enabled())
 		strace_exited(t, t->exit_code);

@@ -78,6 +78,7 @@ struct thread_group {
 	struct posix_timers *posix_timers;
 	/* CPU time of dead threads and of waited-for children; ns; tasks_lock */
 	uint64_t dead_utime, dead_stime, child_utime, child_stime;
+	bool owns_space;		/* its CPU time is that of its stub process: task_cpu.c */
 	struct task_counts {
 		uint64_t min_flt, maj_flt, nvcsw, nivcsw;
 	} dead_counts, child_counts;

@@ -1,8 +1,14 @@
-/* CPU time: what the stub thread uses counts as user time and, for the host's work on faults and
- * mappings, system time; the S thread's own time is system time. */
+/* CPU time.
+ *
+ * What stub threads use is the guest's own time; what S threads use for it is system time.
+ * A process that has a stub process of its own (owns_space; all but vfork children before their
+ * exec) is measured as a whole: the host counts a process's ended threads too, so nothing has to
+ * be asked for when a thread exits. dead_utime and dead_stime hold what the S threads of ended tasks
+ * used, and what was used in address spaces that an exec left. */
 #include <time.h>
 
 #include "sentry/kernel/task_impl.h"
+#include "sentry/mm/mm.h"
 
 static uint64_t s_thread_ns(struct task *t)
 {
@@ -27,14 +33,37 @@ void task_cpu_time(struct task *t, uint64_t *user_ns, uint64_t *sys_ns)
 	*sys_ns = t->stime_base + s + s_thread_ns(t);
 }
 
+static bool space_time(struct mm *mm, uint64_t *u, uint64_t *s)
+{
+	const struct pf_ops *ops = kernel->pf_ops;
+
+	return ops->space_cpu_time && ops->space_cpu_time(mm->space, u, s) == 0;
+}
+
+void thread_group_owns_space(struct thread_group *tg)
+{
+	tg->owns_space = kernel->pf_ops->space_cpu_time != NULL;
+}
+
 void thread_group_cpu_time_locked(struct thread_group *tg, uint64_t *user_ns, uint64_t *sys_ns)
 {
+	struct mm *mm = NULL;
+	uint64_t u, s;
+
 	*user_ns = tg->dead_utime;
 	*sys_ns = tg->dead_stime;
 	list_for_each(t, &tg->tasks, struct task, tg_node) {
-		uint64_t u, s;
-
-		task_cpu_time(t, &u, &s);
+		if (!tg->owns_space) {
+			task_cpu_time(t, &u, &s);
+			*user_ns += u;
+			*sys_ns += s;
+			continue;
+		}
+		*sys_ns += s_thread_ns(t);
+		if (t->mm)
+			mm = t->mm;
+	}
+	if (mm && tg->owns_space && space_time(mm, &u, &s)) {
 		*user_ns += u;
 		*sys_ns += s;
 	}
@@ -47,7 +76,37 @@ void thread_group_cpu_time(struct thread_group *tg, uint64_t *user_ns, uint64_t 
 	thread_group_cpu_time_locked(tg, user_ns, sys_ns);
 }
 
-/* The old stub thread's time stays with the task. */
+/* The group's last task with this mm leaves it: what was used there becomes history. In one step with
+ * t->mm = NULL, so that nobody counts it twice. */
+void task_leave_space_locked(struct task *t, struct mm *next, bool last)
+{
+	struct thread_group *tg = t->tg;
+	uint64_t u, s;
+
+	if (t->mm && last && tg->owns_space && space_time(t->mm, &u, &s)) {
+		tg->dead_utime += u;
+		tg->dead_stime += s;
+	}
+	t->mm = next;
+}
+
+/* The S thread ends its work for t. */
+void task_account_exit_locked(struct task *t)
+{
+	struct thread_group *tg = t->tg;
+	uint64_t u, s;
+
+	if (tg->owns_space) {
+		tg->dead_stime += s_thread_ns(t);
+	} else {
+		task_cpu_time(t, &u, &s);
+		tg->dead_utime += u;
+		tg->dead_stime += s;
+	}
+	t->s_clock = 0;
+}
+
+/* The old stub thread's time stays with the task, if anybody can still ask for it. */
 void task_switch_pt(struct task *t, struct pf_thread *pt)
 {
 	const struct pf_ops *ops = kernel->pf_ops;
@@ -57,7 +116,7 @@ void task_switch_pt(struct task *t, struct pf_thread *pt)
 	{
 		AUTO_LOCK(&t->pt_lock);
 		old = t->pt;
-		if (old && ops->thread_cpu_time(old, &u, &s) == 0) {
+		if (old && (pt || !t->tg->owns_space) && ops->thread_cpu_time(old, &u, &s) == 0) {
 			t->utime_base += u;
 			t->stime_base += s;
 		}

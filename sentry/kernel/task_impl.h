@@ -27,8 +27,13 @@ struct thread_group *thread_group_alloc(void);
 void task_publish(struct task *t);
 /* The ids that the stub knows have changed: the owner publishes them before its next run. */
 void task_republish(struct task *t);
-/* Replaces the stub thread; the old one is destroyed. Owner. */
+/* Replaces the stub thread; the old one is destroyed. Owner. task_cpu.c, as the next four. */
 void task_switch_pt(struct task *t, struct pf_thread *pt);
+/* tg has an address space, and so a stub process, of its own. */
+void thread_group_owns_space(struct thread_group *tg);
+/* t->mm becomes next (reference moved); last: nobody else of the group uses the old one. tasks_lock. */
+void task_leave_space_locked(struct task *t, struct mm *next, bool last);
+void task_account_exit_locked(struct task *t);
 /* An S thread has ended, the last thing it does with the kernel. */
 void kernel_task_gone(void);
 /* init's group is dead: everything else is to die. tasks_lock. */
