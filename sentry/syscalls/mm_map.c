@@ -120,3 +120,25 @@ int64_t sys_munlockall(struct task *t)
 {
 	return mm_mlockall(t, 0);
 }
+
+/* Since Linux 4.0 nothing but an mmap over a part of a shared mapping. */
+int64_t sys_remap_file_pages(struct task *t, struct gptr addr, uint64_t size, uint64_t prot,
+			     uint64_t pgoff, uint64_t flags)
+{
+	uint64_t start = page_down(addr.v), len = page_down(size);
+	struct vma v;
+	int64_t r;
+
+	if (prot || start + len <= start || pgoff + len / GUEST_PAGE_SIZE < pgoff ||
+	    pgoff > UINT64_MAX / GUEST_PAGE_SIZE)
+		return -EINVAL;
+	if (!mm_lookup(t->mm, start, &v))
+		return -EINVAL;
+	if (!v.file || !(v.flags & MAP_SHARED) || start + len > v.end)
+		r = -EINVAL;
+	else
+		r = mm_mmap(t, start, len, (int)v.prot, MAP_SHARED | MAP_FIXED, v.file,
+			    pgoff * GUEST_PAGE_SIZE);
+	vma_copy_release(&v);
+	return r < 0 ? r : 0;
+}

@@ -121,13 +121,7 @@ int64_t sys_open_by_handle_at(struct task *t, int mount_fd, struct gptr handle, 
 	return refuse(t, CAP_DAC_READ_SEARCH, -EOPNOTSUPP);
 }
 
-/* ---- memory: one node, no protection keys, no nonlinear mappings ---------------------------- */
-
-int64_t sys_remap_file_pages(struct task *t, struct gptr addr, uint64_t size, uint64_t prot,
-			     uint64_t pgoff, uint64_t flags)
-{
-	return -ENOSYS;
-}
+/* ---- memory: one node, no protection keys ---------------------------------------------------- */
 
 int64_t sys_pkey_alloc(struct task *t, uint64_t flags, uint64_t rights)
 {

@@ -377,6 +377,24 @@ static void limits(void)
 	CHECK(map(1UL << 40, PROT_NONE, PRIV | MAP_NORESERVE) != MAP_FAILED);
 }
 
+static void nonlinear(void)
+{
+	char *p = map(4 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS);
+
+	for (int i = 0; i < 4; i++)
+		p[i * PAGE] = (char)(i + 1);
+	CHECK_EQ(syscall(SYS_remap_file_pages, p, PAGE, 0, 3, 0), 0);
+	CHECK_EQ(syscall(SYS_remap_file_pages, p + 3 * PAGE, PAGE, 0, 0, 0), 0);
+	CHECK_EQ(p[0], 4);
+	CHECK_EQ(p[PAGE], 2);
+	CHECK_EQ(p[3 * PAGE], 1);
+	CHECK_ERR(syscall(SYS_remap_file_pages, p, PAGE, PROT_READ, 0, 0), EINVAL);
+	munmap(p, 4 * PAGE);
+	p = map(PAGE, RW, PRIV);
+	CHECK_ERR(syscall(SYS_remap_file_pages, p, PAGE, 0, 0, 0), EINVAL);
+	munmap(p, PAGE);
+}
+
 /* Many mappings, made and unmade in an order that splits and joins. */
 static void churn(void)
 {
@@ -407,6 +425,7 @@ int main(void)
 	locking();
 	residence();
 	limits();
+	nonlinear();
 	churn();
 	return check_status();
 }
