@@ -66,7 +66,8 @@ struct ovl_inode {
 
 	/* Directories: under i.dir_lock. */
 	_Atomic unsigned version; /* of the names */
-	struct ovl_list *list;	  /* LOCK_OVERLAY (copy_mu): the merged listing, when current */
+	/* LOCK_OVERLAY (copy_mu): the merged listing, when current; what the lowers have */
+	struct ovl_list *list, *lower_list;
 
 	struct hnode upper_node, lower_node; /* o->mu */
 	bool in_upper, in_lower;

@@ -239,6 +239,7 @@ static void inode_free(struct ovl_inode *oi)
 	file_put(atomic_load(&oi->upper_ro));
 	file_put(atomic_load(&oi->upper_rw));
 	ovl_list_put(oi->list);
+	ovl_list_put(oi->lower_list);
 	inode_put(ovl_upper(oi));
 	ovl_lowers_put(oi->lowers, oi->nlowers);
 	free(oi->name);

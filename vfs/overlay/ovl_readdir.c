@@ -4,7 +4,8 @@
  * listed from a snapshot of the merged names, shared by all who open the directory while nothing
  * changes in it; position n+2 is entry n, so positions stay good while names come and go, and
  * rewinding takes a new snapshot. Whiteouts and the names below them are left out when the
- * snapshot is made. */
+ * snapshot is made. What the lowers show is read from them once (lower_list), since it does not
+ * change: a new snapshot costs a scan of the upper alone. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -32,13 +33,16 @@ struct ovl_list {
 	unsigned version;
 	struct ovl_entry **entries;
 	size_t n, cap;
+	size_t own;	       /* the first `own` entries are freed with the list ... */
+	struct ovl_list *base; /* ... the others belong to this one; owned, or NULL */
 };
 
 static void list_free(struct ovl_list *l)
 {
-	for (size_t i = 0; i < l->n; i++)
+	for (size_t i = 0; i < l->own; i++)
 		free(l->entries[i]);
 	free(l->entries);
+	ovl_list_put(l->base);
 	free(l);
 }
 
@@ -124,6 +128,25 @@ static bool whiteout_entry(struct merge *m, const char *name, size_t len, unsign
 	       m->layer_dir->ops->lookup(m->layer_dir, name, len, &i) == 0 && ovl_is_whiteout(i);
 }
 
+static int list_reserve(struct ovl_list *l, size_t n)
+{
+	struct ovl_entry **entries;
+	size_t cap = l->cap ? l->cap : 32;
+
+	if (n <= l->cap)
+		return 0;
+	if (n > ENTRIES_MAX)
+		return -ENOMEM;
+	while (cap < n)
+		cap *= 2;
+	entries = realloc(l->entries, cap * sizeof(*entries));
+	if (!entries)
+		return -ENOMEM;
+	l->entries = entries;
+	l->cap = cap;
+	return 0;
+}
+
 static int merge_entry(struct ovl_scan *s, const char *name, size_t len, uint64_t ino,
 		       unsigned type)
 {
@@ -135,17 +158,8 @@ static int merge_entry(struct ovl_scan *s, const char *name, size_t len, uint64_
 
 	if (m->check && htable_find(&m->seen, hash, entry_eq, &key))
 		return 0;
-	if (l->n == ENTRIES_MAX)
+	if (list_reserve(l, l->n + 1) < 0)
 		return -ENOMEM;
-	if (l->n == l->cap) {
-		size_t cap = l->cap ? l->cap * 2 : 32;
-		struct ovl_entry **entries = realloc(l->entries, cap * sizeof(*entries));
-
-		if (!entries)
-			return -ENOMEM;
-		l->entries = entries;
-		l->cap = cap;
-	}
 	e = malloc(sizeof(*e) + len + 1);
 	if (!e)
 		return -ENOMEM;
@@ -160,6 +174,7 @@ static int merge_entry(struct ovl_scan *s, const char *name, size_t len, uint64_
 		return -ENOMEM;
 	}
 	l->entries[l->n++] = e;
+	l->own = l->n;
 	return 0;
 }
 
@@ -173,38 +188,107 @@ static void drop_hidden(struct ovl_list *l)
 		else
 			l->entries[n++] = l->entries[i];
 	}
-	l->n = n;
+	l->n = l->own = n;
 }
 
-static int list_build(struct ovl_inode *dir, struct ovl_list **out)
+static int list_new(struct ovl_list **out)
+{
+	struct ovl_list *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return -ENOMEM;
+	ref_init(&l->ref);
+	*out = l;
+	return 0;
+}
+
+/* What the lowers show together, with a reference. copy_mu held. */
+static int lower_list_get(struct ovl_inode *dir, struct ovl_list **out)
 {
 	struct merge m = {.scan = {.fn = merge_entry}, .dir = dir};
-	struct inode *upper = ovl_upper(dir);
 	int r = 0;
 
-	m.list = calloc(1, sizeof(*m.list));
-	if (!m.list)
-		return -ENOMEM;
-	ref_init(&m.list->ref);
-	m.list->version = atomic_load(&dir->version);
-	if (upper) {
-		m.upper = true;
-		m.layer_dir = upper;
-		r = ovl_scan_dir(upper, &m.scan);
+	if (dir->lower_list && !dir->o->revalidates) {
+		ref_get(&dir->lower_list->ref);
+		*out = dir->lower_list;
+		return 0;
 	}
+	r = list_new(&m.list);
 	for (size_t i = 0; r == 0 && i < dir->nlowers; i++) {
-		m.upper = false;
-		m.check = upper || i > 0;
+		m.check = i > 0;
 		m.layer = dir->lowers[i].layer;
 		m.layer_dir = dir->lowers[i].inode;
 		r = ovl_scan_dir(m.layer_dir, &m.scan);
 	}
 	htable_destroy(&m.seen);
 	if (r < 0) {
-		list_free(m.list);
+		ovl_list_put(m.list);
 		return r;
 	}
 	drop_hidden(m.list);
+	if (m.list->n <= KEEP_MAX && !dir->o->revalidates) {
+		ref_get(&m.list->ref);
+		ovl_list_put(dir->lower_list);
+		dir->lower_list = m.list;
+	}
+	*out = m.list;
+	return 0;
+}
+
+/* The entries of l, and behind them those of its base whose names are not among them. */
+static int add_base(struct ovl_list *l, const struct htable *seen)
+{
+	size_t n = l->n;
+
+	if (list_reserve(l, n + l->base->n) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < l->base->n; i++) {
+		struct ovl_entry *e = l->base->entries[i];
+		struct entry_key key = {e->name, e->len};
+
+		if (!htable_find(seen, e->hash.hash, entry_eq, &key))
+			l->entries[n++] = e;
+	}
+	l->n = n;
+	return 0;
+}
+
+static int list_build(struct ovl_inode *dir, struct ovl_list **out)
+{
+	struct merge m = {.scan = {.fn = merge_entry}, .dir = dir, .upper = true};
+	struct inode *upper = ovl_upper(dir);
+	int r = list_new(&m.list);
+
+	if (r < 0)
+		return r;
+	m.list->version = atomic_load(&dir->version);
+	m.layer_dir = upper;
+	if (upper)
+		r = ovl_scan_dir(upper, &m.scan);
+	if (r == 0)
+		r = lower_list_get(dir, &m.list->base);
+	/* Whiteouts hide what is in the base, then go themselves. */
+	if (r == 0) {
+		struct ovl_list *l = m.list;
+		size_t own = l->own, kept = 0;
+
+		r = add_base(l, &m.seen);
+		for (size_t i = 0; r == 0 && i < l->n; i++) {
+			if (i < own && l->entries[i]->hidden) {
+				free(l->entries[i]);
+				l->own--;
+			} else {
+				l->entries[kept++] = l->entries[i];
+			}
+		}
+		if (r == 0)
+			l->n = kept;
+	}
+	htable_destroy(&m.seen);
+	if (r < 0) {
+		ovl_list_put(m.list);
+		return r;
+	}
 	*out = m.list;
 	return 0;
 }

@@ -37,22 +37,27 @@ char *page_map_get(const struct page_map *m, uint64_t idx)
 	return p;
 }
 
+/* High enough for idx. A tree without pages starts at the right height: no empty nodes below. */
 static int grow(struct page_map *m, uint64_t idx)
 {
-	while (m->height == 0 || idx >= span_of(m->height)) {
-		struct map_node *n;
+	unsigned height = m->height ? m->height : 1;
 
-		if (m->height == HEIGHT_MAX)
+	while (idx >= span_of(height))
+		if (++height > HEIGHT_MAX)
 			return -EFBIG;
-		n = calloc(1, sizeof(*n));
+	while (m->height < height) {
+		struct map_node *n = calloc(1, sizeof(*n));
+
 		if (!n)
 			return -ENOMEM;
 		if (m->root) {
 			n->slot[0] = m->root;
 			n->used = 1;
+			m->height++;
+		} else {
+			m->height = height;
 		}
 		m->root = n;
-		m->height++;
 	}
 	return 0;
 }
