@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/tty.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -56,9 +57,49 @@ static const struct tty_ops host_tty_ops = {
 	.tostop = host_tty_tostop,
 };
 
-static void note_modes(struct host_tty *ht, uint32_t lflag)
+static void note_modes(struct host_tty *ht, uint32_t lflag, const uint8_t *cc)
 {
+	bool timed = !(lflag & ICANON) && cc[VMIN] == 0;
+
 	atomic_store(&ht->tostop, (lflag & TOSTOP) != 0);
+	atomic_store(&ht->read_tenths, timed ? cc[VTIME] : 0);
+}
+
+/* ---- VTIME: our descriptor doesn't block, so the host cannot do the waiting ----------------------- */
+
+enum { VTIME_IDLE, VTIME_RUNNING, VTIME_OVER };
+
+static void vtime_fired(struct ktimer *t)
+{
+	struct host_inode *hi = container_of(t, struct host_inode, vtime);
+	int running = VTIME_RUNNING;
+
+	if (atomic_compare_exchange_strong(&hi->vtime_state, &running, VTIME_OVER))
+		waitq_wake(&hi->poll.wq, POLLIN | POLLRDNORM);
+}
+
+void host_tty_vtime_init(struct host_inode *hi)
+{
+	ktimer_init(&hi->vtime, vtime_fired);
+}
+
+ssize_t host_tty_vtime(struct host_inode *hi, ssize_t r)
+{
+	unsigned tenths = atomic_load(&hi->tty->read_tenths);
+	int idle = VTIME_IDLE;
+
+	if (r != -EAGAIN || tenths == 0) {
+		if (atomic_exchange(&hi->vtime_state, VTIME_IDLE) == VTIME_RUNNING)
+			ktimer_disarm(&hi->vtime);
+		return r;
+	}
+	if (atomic_load(&hi->vtime_state) == VTIME_OVER) {
+		atomic_store(&hi->vtime_state, VTIME_IDLE);
+		return 0;
+	}
+	if (atomic_compare_exchange_strong(&hi->vtime_state, &idle, VTIME_RUNNING))
+		ktimer_arm(&hi->vtime, now_mono_ns() + tenths * 100000000ULL);
+	return -EAGAIN;
 }
 
 int host_tty_get(int fd, uint64_t host_rdev, const struct cred *cred, struct host_tty **out)
@@ -88,7 +129,7 @@ int host_tty_get(int fd, uint64_t host_rdev, const struct cred *cred, struct hos
 		devpts_add(pts, &ht->tty, cred); /* without a node it has no name, that is all */
 	ht->host_rdev = host_rdev;
 	if (ioctl(fd, TCGETS, &modes) == 0)
-		note_modes(ht, modes.c_lflag);
+		note_modes(ht, modes.c_lflag, modes.c_cc);
 	/* Terminals of the host stay listed, and alive, as long as the sandbox. */
 	tty_get(&ht->tty);
 	list_push_back(&ttys, &ht->node);
@@ -129,7 +170,7 @@ static int64_t set_modes(struct host_tty *ht, struct task *t, unsigned cmd, uint
 		ioctl(ht->fd, TCFLSH, TCIFLUSH);
 	if (ioctl(ht->fd, two ? TCSETS2 : TCSETS, &modes) < 0)
 		return -errno;
-	note_modes(ht, modes.c_lflag);
+	note_modes(ht, modes.c_lflag, modes.c_cc);
 	return 0;
 }
 

@@ -47,7 +47,10 @@ static ssize_t op_read(struct file *f, struct uio *dst, uint64_t off)
 
 	if (r < 0)
 		return r;
-	return hi->seekable ? host_seekable_read(hi, dst, off) : host_stream_read(hi, dst);
+	if (hi->seekable)
+		return host_seekable_read(hi, dst, off);
+	return hi->tty ? host_tty_vtime(hi, host_stream_read(hi, dst))
+		       : host_stream_read(hi, dst);
 }
 
 static void send_sigpipe(void)
@@ -199,6 +202,8 @@ static void host_release(struct inode *inode)
 {
 	struct host_inode *hi = host_i(inode);
 
+	if (hi->tty)
+		ktimer_cancel(&hi->vtime);
 	host_poll_fini(&hi->poll);
 	close(hi->fd);
 	if (hi->tty)
@@ -242,6 +247,7 @@ static int take_over(struct host_inode *hi, const struct stat *st, const struct 
 		atomic_store(&hi->host_off, at < 0 ? 0 : (uint64_t)at);
 	}
 	if (S_ISCHR(st->st_mode) && isatty(hi->fd)) {
+		host_tty_vtime_init(hi);
 		r = host_tty_get(hi->fd, st->st_rdev, cred, &hi->tty);
 		if (r < 0)
 			return r;

@@ -8,6 +8,7 @@
 #include "abi/base/list.h"
 #include "sentry/fs/tty.h"
 #include "sentry/kernel/host_poll.h"
+#include "sentry/kernel/timer.h"
 #include "vfs/inode.h"
 
 struct cred;
@@ -22,6 +23,7 @@ struct host_tty {
 	uint64_t host_rdev; /* which one */
 	int fd;		    /* its own: for ioctl, and for /dev/tty */
 	_Atomic bool tostop;
+	_Atomic unsigned read_tenths; /* VTIME, where a read ends by it: not canonical, VMIN 0 */
 };
 
 struct host_inode {
@@ -33,6 +35,8 @@ struct host_inode {
 	uint32_t uid, gid;
 	struct host_poll poll;
 	struct host_tty *tty;	 /* owned; NULL unless a terminal */
+	struct ktimer vtime;	 /* of a reader of a terminal */
+	_Atomic int vtime_state; /* enum in host_tty.c */
 	/* Seekable: what the host's offset is, as far as we moved it; pos_lock of the files */
 	_Atomic uint64_t host_off;
 };
@@ -56,5 +60,8 @@ int host_file_adopt(int host_fd, struct file *f);
 
 /* host_tty.c */
 int host_tty_get(int fd, uint64_t host_rdev, const struct cred *cred, struct host_tty **out);
+void host_tty_vtime_init(struct host_inode *hi);
+/* A read of the terminal said r: -EAGAIN becomes 0 once VTIME is over. */
+ssize_t host_tty_vtime(struct host_inode *hi, ssize_t r);
 int64_t host_tty_ioctl(struct host_inode *hi, struct file *f, struct task *t, unsigned cmd,
 		       uint64_t arg);
