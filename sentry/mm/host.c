@@ -162,6 +162,15 @@ int host_madvise(struct mm_op *op, uint64_t addr, uint64_t len, int advice)
 	return (int)host_call(op, &c);
 }
 
+void host_populate(struct mm_op *op, uint64_t addr, uint64_t len, bool write)
+{
+	/* MADV_POPULATE_WRITE and _READ of Linux 5.14; without them the pages come when touched. */
+	struct pf_call c = {.nr = PF_MADVISE, .fd = -1, .arg = {addr, len, write ? 23 : 22}};
+
+	if (!op->post || kernel->pf_ops->call_post(op->th, &c))
+		kernel->pf_ops->call(op->th, &c);
+}
+
 /* The host refuses (EFAULT) a range of several of its mappings, and it may have more of them than
  * our tree shows (it joins fewer): then the halves are moved one by one. */
 int host_mremap_move(struct mm_op *op, uint64_t old, uint64_t old_len, uint64_t new_len,

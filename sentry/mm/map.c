@@ -187,6 +187,9 @@ int64_t mmap_locked(struct mm_op *op, const struct mmap_args *args)
 		err = check_locked_limit(op, a.len);
 	if (!err)
 		err = map_at(op, &a);
+	if (!err && (a.flags & (MAP_POPULATE | MAP_LOCKED)) && !(a.flags & MAP_NONBLOCK) &&
+	    a.prot != PROT_NONE)
+		host_populate(op, a.addr, a.len, (a.prot & PROT_WRITE) && !a.file);
 	return err ? err : (int64_t)a.addr;
 }
 

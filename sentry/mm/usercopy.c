@@ -165,10 +165,8 @@ ssize_t mm_write(struct mm *mm, struct gptr dst, const void *src, size_t n)
 	return n ? copy_loop(mm, current_task, dst.v, NULL, src, n) : 0;
 }
 
-/* Read-only private pages are opened for the moment of the write. Needs the space's own stopped
- * thread, so it works for the caller's memory; others get what mm_write can do. */
-static ssize_t write_protected_page(struct mm *mm, struct task *t, uint64_t addr, const void *src,
-				    size_t n)
+/* Read-only private pages are opened for the moment of the write. */
+static ssize_t write_protected_page(struct task *t, uint64_t addr, const void *src, size_t n)
 {
 	struct vma *v;
 	ssize_t r;
@@ -177,36 +175,49 @@ static ssize_t write_protected_page(struct mm *mm, struct task *t, uint64_t addr
 	AUTO(mm_op) struct mm_op op;
 	mm_op_begin(&op, t);
 	op.post = false;
-	v = vma_find(mm, addr);
+	v = vma_find(op.m, addr);
 	if (!v || v->start > addr || !(v->flags & MAP_PRIVATE))
 		return -EFAULT;
 	if (n < part)
 		part = n;
 	if (host_mprotect(&op, page_down(addr), GUEST_PAGE_SIZE, PROT_READ | PROT_WRITE))
 		return -EFAULT;
-	r = kernel->pf_ops->write(mm->space, gptr(addr), src, part);
+	r = kernel->pf_ops->write(op.m->space, gptr(addr), src, part);
 	if (v->file)
-		vma_set_vm_flags(mm, v, v->vm_flags | VMA_WRITTEN);
+		vma_set_vm_flags(op.m, v, v->vm_flags | VMA_WRITTEN);
 	host_mprotect(&op, page_down(addr), GUEST_PAGE_SIZE, v->prot);
 	return r > 0 ? r : -EFAULT;
 }
 
-ssize_t mm_write_force(struct mm *mm, struct gptr dst, const void *src, size_t n)
+/* stopped: a task of mm whose stub thread we may use, or NULL. */
+static ssize_t write_force(struct mm *mm, struct task *stopped, struct gptr dst, const void *src,
+			   size_t n)
 {
-	struct task *t = current_task;
 	size_t done = 0;
 
 	while (done < n) {
-		ssize_t r = mm_write(mm, gptr_add(dst, done), (const char *)src + done, n - done);
+		const char *from = (const char *)src + done;
+		ssize_t r = mm_write(mm, gptr_add(dst, done), from, n - done);
 
-		if (r <= 0 && t && t->mm == mm && range_is_guest(dst.v + done, n - done))
-			r = write_protected_page(mm, t, dst.v + done, (const char *)src + done,
-						 n - done);
+		if (r <= 0 && stopped && range_is_guest(dst.v + done, n - done))
+			r = write_protected_page(stopped, dst.v + done, from, n - done);
 		if (r <= 0)
 			break;
 		done += (size_t)r;
 	}
 	return done || !n ? (ssize_t)done : -EFAULT;
+}
+
+ssize_t mm_write_force(struct mm *mm, struct gptr dst, const void *src, size_t n)
+{
+	struct task *t = current_task;
+
+	return write_force(mm, t && t->mm == mm ? t : NULL, dst, src, n);
+}
+
+ssize_t copy_to_stopped_force(struct task *t, struct gptr dst, const void *src, size_t n)
+{
+	return write_force(t->mm, t, dst, src, n);
 }
 
 /* ---- uio over guest memory --------------------------------------------------------------------- */

@@ -34,8 +34,10 @@ int put_guest_u64(struct task *t, struct gptr dst, uint64_t v);
 /* Another address space (process_vm_readv, /proc/pid/mem, strace of a stopped one). */
 ssize_t mm_read(struct mm *mm, void *dst, struct gptr src, size_t n);
 ssize_t mm_write(struct mm *mm, struct gptr dst, const void *src, size_t n);
-/* Ignores protections as FOLL_FORCE does (ptrace poke, /proc/pid/mem). */
+/* Ignores protections as FOLL_FORCE does, where mm is the caller's own (/proc/self/mem); else as mm_write. */
 ssize_t mm_write_force(struct mm *mm, struct gptr dst, const void *src, size_t n);
+/* The same on the memory of a task that is stopped and stays so (ptrace): its stub thread is used. */
+ssize_t copy_to_stopped_force(struct task *t, struct gptr dst, const void *src, size_t n);
 
 /* Guest iovecs: copied and checked (count <= 1024, total clipped at MAX_RW_COUNT; -EINVAL). */
 struct guest_iov {
