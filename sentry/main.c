@@ -1,14 +1,29 @@
 /* sentry: an application kernel that runs untrusted Linux programs. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "abi/base/log.h"
 #include "sentry/cli/exec.h"
 #include "sentry/cli/exec_options.h"
 #include "sentry/cli/help.h"
 
+/* `sentry ... >&-`: no descriptor of ours may get the number of a standard stream. */
+static void reserve_standard_streams(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_PATH | O_CLOEXEC);
+	} while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
+	reserve_standard_streams();
 	if (argc < 2) {
 		help_print_main();
 		return EXIT_SENTRY;

@@ -65,6 +65,8 @@ static int make_inode(struct inode *dir, const struct walk_last *n, const struct
 	if (m->link) {
 		if (!ops->link || inode_type(m->link) == S_IFDIR)
 			return -EPERM;
+		if (atomic_load(&m->link->no_link))
+			return -ENOENT;
 		r = ops->link(dir, n->name, n->len, m->link);
 		if (r == 0)
 			*out = inode_get(m->link);

@@ -331,8 +331,12 @@ static void fill_boot(struct sentry_start *s, const struct launcher *l)
 
 	b->nodes = l->view.nodes;
 	b->nnodes = l->view.nnodes;
-	for (int fd = 0; fd < 3; fd++)
-		b->stdio[fd] = fcntl(fd, F_GETFD) >= 0 ? fd : -1;
+	for (int fd = 0; fd < 3; fd++) {
+		int flags = fcntl(fd, F_GETFL);
+
+		/* O_PATH: main() put it there in place of one that was closed. */
+		b->stdio[fd] = flags >= 0 && !(flags & O_PATH) ? fd : -1;
+	}
 	b->hostname = o->hostname ? o->hostname : "sentry";
 	b->workdir = l->view.workdir;
 	b->argv = o->argv;
