@@ -198,13 +198,15 @@ int host_mremap_move(struct mm_op *op, uint64_t old, uint64_t old_len, uint64_t 
 static void settle_one(struct mm_op *op, struct mm_failure *f)
 {
 	uint64_t start = f->call.arg[0], end = start + page_up(f->call.arg[1]);
-	int64_t r;
+	int64_t r = f->result;
 
 	if (f->call.nr == PF_MUNMAP ? vma_mapped_bytes(op->m, start, end) : !vma_covers(op->m, start, end))
 		return;
 	if (f->call.nr == PF_MMAP)
 		f->call.arg[3] = (f->call.arg[3] & ~(uint64_t)MAP_FIXED) | MAP_FIXED_NOREPLACE;
-	r = host_call_now(op, &f->call);
+	/* A descriptor may be closed by now, or be another file's. */
+	if (f->call.fd < 0)
+		r = host_call_now(op, &f->call);
 	if (r >= 0 || r == -EEXIST)
 		return;
 	log_warn("host refused mapping call %d at %#lx, %lu bytes: %ld", f->call.nr, start,
@@ -232,9 +234,7 @@ static void settle_failures(struct mm_op *op)
 	while (f) {
 		struct mm_failure *next = f->next;
 
-		/* Calls of descriptors that may be closed by now are not repeated. */
-		if (f->call.fd < 0)
-			settle_one(op, f);
+		settle_one(op, f);
 		free(f);
 		f = next;
 	}

@@ -23,10 +23,10 @@ static uint64_t protect_limit(struct mm_op *op, uint64_t start, uint64_t end, ui
 			*err = -EACCES;
 			break;
 		}
-		if ((prot & PROT_WRITE) && !(v->prot & PROT_WRITE) && (v->flags & MAP_PRIVATE))
-			growth += v->end - v->start;
-		if (growth && mm_may_expand(op, 0, 0, false) == 0 &&
-		    op->m->data_pages * GUEST_PAGE_SIZE + growth > op->rlim_data) {
+		if ((prot & PROT_WRITE) && !(v->prot & PROT_WRITE) && (v->flags & MAP_PRIVATE) &&
+		    !(v->flags & MAP_GROWSDOWN))
+			growth += (v->end < end ? v->end : end) - at;
+		if (growth && op->m->data_pages * GUEST_PAGE_SIZE + growth > op->rlim_data) {
 			*err = -ENOMEM;
 			break;
 		}
