@@ -85,6 +85,8 @@ int serve_lookup(struct request *req, const struct p9_tlookup *t, struct p9_rloo
 	struct conn *c = req->conn;
 	AUTO(fid) struct fid *cur = fid_lookup(c, t->fid);
 	bool bind = !(t->flags & P9_LOOKUP_STAT);
+	struct fid hop = {.fd = -1}; /* where the walk is when it binds nothing */
+	const struct fid *at = cur;
 	struct stat st;
 	int fd, err = 0;
 
@@ -99,29 +101,38 @@ int serve_lookup(struct request *req, const struct p9_tlookup *t, struct p9_rloo
 		r->attrs.n = !err;
 		return err;
 	}
-	if (!bind && t->names.n > 1)
-		return -EINVAL;
-	for (unsigned i = 0; i < t->names.n; i++) {
+	for (unsigned i = 0; i < t->names.n && !err; i++) {
 		struct fid *next = NULL;
+		uint32_t traits;
 
-		err = walk_step(c, cur, &t->names.a[i], &fd);
+		err = walk_step(c, at, &t->names.a[i], &fd);
 		if (err)
 			break;
 		err = host_stat(fd, "", &r->attrs.a[i], &st);
-		if (err || !bind)
+		if (err) {
 			close(fd);
-		else
-			err = fid_bind(c, t->newfid + i, fd, &st, host_traits(cur, fd, &st), &next);
-		if (err)
 			break;
+		}
+		traits = host_traits(at, fd, &st);
+		if (bind) {
+			err = fid_bind(c, t->newfid + i, fd, &st, traits, &next);
+			if (err)
+				break;
+			fid_put(cur);
+			at = cur = next;
+		} else {
+			if (hop.fd >= 0)
+				close(hop.fd);
+			hop = (struct fid){.fd = fd, .type = st.st_mode & S_IFMT, .dev = st.st_dev,
+					   .traits = traits};
+			at = &hop;
+		}
 		r->attrs.n++;
-		if (!bind)
-			break;
-		fid_put(cur);
-		cur = next;
-		if (cur->type == S_IFLNK)
+		if (at->type == S_IFLNK)
 			break;
 	}
+	if (hop.fd >= 0)
+		close(hop.fd);
 	r->ecode = (uint32_t)-err;
 	if (!err && bind && cur->type == S_IFLNK && r->attrs.n > 0) {
 		/* Somewhere in tx that encoding the attributes does not reach before it copies this. */

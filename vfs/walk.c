@@ -23,6 +23,8 @@
 #include "vfs/vfs.h"
 #include "vfs/vfs_impl.h"
 
+_Thread_local const char *walk_ahead;
+
 #define WALK_SCOPED (WALK_BENEATH | WALK_IN_ROOT)
 
 int walker_begin(struct walker *w, const struct walk_ctx *ctx, const char *path, unsigned flags)
@@ -222,11 +224,23 @@ static int step_fast(struct walker *w, const char *name, size_t len, struct path
 	return 1;
 }
 
+/* What follows in the innermost text that has anything left. */
+static const char *text_ahead(const struct walker *w)
+{
+	for (int i = w->depth - 1; i >= 0; i--)
+		if (*w->frames[i].at)
+			return w->frames[i].at;
+	return NULL;
+}
+
 static int step_slow(struct walker *w, const char *name, size_t len, struct path *next)
 {
 	struct dirent *d;
-	int r = dirent_lookup(w->cur.dirent, name, len, &d);
+	int r;
 
+	walk_ahead = text_ahead(w);
+	r = dirent_lookup(w->cur.dirent, name, len, &d);
+	walk_ahead = NULL;
 	if (r < 0)
 		return r;
 	*next = (struct path){mount_get(w->cur.mount), d};

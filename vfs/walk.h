@@ -29,6 +29,10 @@ enum {
 	WALK_NO_AUTOMOUNT = 1 << 9,
 };
 
+/* While a walk looks a name up: what follows it in the path, as text, or NULL. A file system that can look several
+ * names up at once may do so, as long as it believes its own answers later. */
+extern _Thread_local const char *walk_ahead;
+
 /* The place that `path` names; references in *out. -ENOENT, -ENOTDIR, -EACCES, -ELOOP,
  * -ENAMETOOLONG, -EXDEV. path: NUL-terminated, at most PATH_MAX-1. */
 int vfs_walk(const struct walk_ctx *ctx, const char *path, unsigned flags, struct path *out);

@@ -67,91 +67,65 @@ static int plain_walk(struct p9_client *c, uint32_t dfid, const char *name, size
 	return err;
 }
 
-static int plain_lookup(struct p9_client *c, uint32_t dfid, const char *name, size_t len,
-			uint32_t newfid, struct p9_looked_up *out)
+/* One name; no fid wanted: it is bound for a moment. */
+static int plain_lookup(struct p9_client *c, uint32_t dfid, const struct p9_str *name,
+			uint32_t newfid, struct p9_attr *out)
 {
-	int err = plain_walk(c, dfid, name, len, newfid);
+	uint32_t fid = newfid == P9_NOFID ? p9_fid_alloc(c, 1) : newfid;
+	int err;
 
+	if (!fid)
+		return -ENFILE;
+	err = plain_walk(c, dfid, name->p, name->len, fid);
 	if (err) {
-		p9_fid_free(c, newfid);
+		if (newfid == P9_NOFID)
+			p9_fid_free(c, fid);
 		return err;
 	}
-	err = p9_do_getattr(c, newfid, &out->attr);
-	if (err)
-		p9_clunk(c, newfid, false);
+	err = p9_do_getattr(c, fid, out);
+	if (newfid == P9_NOFID)
+		p9_clunk(c, fid, false);
 	return err;
 }
 
-/* newfid is given back on failure. */
-int p9_do_lookup(struct p9_client *c, uint32_t dfid, const char *name, size_t len, uint32_t newfid,
-		 struct p9_looked_up *out)
+static int ecode_err(uint32_t ecode)
+{
+	return ecode > 0 && ecode < 512 ? -(int)ecode : ecode ? -EIO : 0;
+}
+
+int p9_do_walk(struct p9_client *c, uint32_t dfid, const struct p9_str *names, unsigned n,
+	       uint32_t newfid, struct p9_walked *out)
 {
 	AUTO_CALL call = NULL;
 	struct p9_rlookup *r;
 	int err;
 
 	out->target = NULL;
-	out->fd = -1;
-	if (!p9_client_extended(c))
-		return plain_lookup(c, dfid, name, len, newfid, out);
-	call = call_new(c, P9_tlookup);
-	if (!call)
-		return -ENOMEM;
-	call->t.tlookup.fid = dfid;
-	call->t.tlookup.newfid = newfid;
-	call->t.tlookup.flags = 0;
-	call->t.tlookup.names.n = 1;
-	call->t.tlookup.names.a[0] = p9_str(name, len);
-	err = p9_rpc(call);
-	r = &call->r.rlookup;
-	if (!err && r->attrs.n != 1)
-		err = r->ecode > 0 && r->ecode < 512 ? -(int)r->ecode : -EIO;
-	if (err) {
-		p9_fid_free(c, newfid);
-		return err;
-	}
-	out->attr = r->attrs.a[0];
-	if (r->target.len > 0 && !memchr(r->target.p, 0, r->target.len))
-		out->target = strndup(r->target.p, r->target.len);
-	if (r->donated == P9_DONATED_READ)
-		out->fd = call_take_fd(call);
-	return 0;
-}
-
-int p9_do_stat(struct p9_client *c, uint32_t dfid, const char *name, size_t len, struct p9_attr *out)
-{
-	AUTO_CALL call = NULL;
-	int err;
-
+	out->n = 0;
 	if (!p9_client_extended(c)) {
-		struct p9_looked_up l;
-		uint32_t fid = p9_fid_alloc(c, 1);
-
-		if (!fid)
-			return -ENFILE;
-		err = plain_lookup(c, dfid, name, len, fid, &l);
-		if (err)
-			return err;
-		*out = l.attr;
-		p9_clunk(c, fid, false);
+		out->err = plain_lookup(c, dfid, &names[0], newfid, &out->attrs[0]);
+		out->n = !out->err;
 		return 0;
 	}
 	call = call_new(c, P9_tlookup);
 	if (!call)
 		return -ENOMEM;
 	call->t.tlookup.fid = dfid;
-	call->t.tlookup.newfid = P9_NOFID;
-	call->t.tlookup.flags = P9_LOOKUP_STAT;
-	call->t.tlookup.names.n = 1;
-	call->t.tlookup.names.a[0] = p9_str(name, len);
+	call->t.tlookup.newfid = newfid;
+	call->t.tlookup.flags = newfid == P9_NOFID ? P9_LOOKUP_STAT : 0;
+	call->t.tlookup.names.n = (uint16_t)n;
+	memcpy(call->t.tlookup.names.a, names, n * sizeof(*names));
 	err = p9_rpc(call);
 	if (err)
 		return err;
-	if (call->r.rlookup.attrs.n != 1)
-		return call->r.rlookup.ecode > 0 && call->r.rlookup.ecode < 512
-			       ? -(int)call->r.rlookup.ecode
-			       : -EIO;
-	*out = call->r.rlookup.attrs.a[0];
+	r = &call->r.rlookup;
+	if (r->attrs.n > n || (r->attrs.n == 0 && !r->ecode))
+		return -EIO;
+	out->n = r->attrs.n;
+	out->err = ecode_err(r->ecode);
+	memcpy(out->attrs, r->attrs.a, out->n * sizeof(*out->attrs));
+	if (r->target.len > 0 && !memchr(r->target.p, 0, r->target.len))
+		out->target = strndup(r->target.p, r->target.len);
 	return 0;
 }
 
@@ -215,16 +189,14 @@ int p9_do_make(struct p9_client *c, const struct p9_tmake *t, struct p9_attr *ou
 
 	*fd = -1;
 	if (!p9_client_extended(c)) {
-		struct p9_looked_up l = {.fd = -1};
-
 		err = t->name.len == 0 ? -EOPNOTSUPP : plain_make_call(c, t);
 		if (err) {
 			p9_fid_free(c, t->newfid);
 			return err;
 		}
-		err = plain_lookup(c, t->dfid, t->name.p, t->name.len, t->newfid, &l);
-		if (!err)
-			*out = l.attr;
+		err = plain_lookup(c, t->dfid, &t->name, t->newfid, out);
+		if (err)
+			p9_fid_free(c, t->newfid);
 		return err;
 	}
 	call = call_new(c, P9_tmake);

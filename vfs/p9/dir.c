@@ -7,6 +7,7 @@
 
 #include "vfs/p9/p9_impl.h"
 #include "vfs/vfs.h"
+#include "vfs/walk.h"
 
 static uint32_t fid_of(struct inode *i)
 {
@@ -22,34 +23,98 @@ static void keep_link_text(struct inode *i, char *text)
 		free(text);
 }
 
-int p9_lookup(struct inode *dir, const char *name, size_t len, struct inode **out)
+unsigned p9_names_ahead(struct inode *dir, const char *name, size_t len, struct p9_str *names)
+{
+	const char *p = walk_ahead;
+	unsigned n = 1;
+
+	names[0] = p9_str(name, len);
+	if (!p || !p9_client_extended(p9_conn(dir)))
+		return n;
+	while (n < P9_AHEAD_MAX) {
+		p += strspn(p, "/");
+		len = strcspn(p, "/");
+		if (len == 0 || len > 255 || (p[0] == '.' && (len == 1 || (len == 2 && p[1] == '.'))))
+			break;
+		names[n++] = p9_str(p, len);
+		p += len;
+	}
+	return n;
+}
+
+/* Keeps what the walk was told beyond its first name, for the lookups that will ask for it. `first` is the first name's inode. */
+static void keep_ahead(struct inode *first, uint32_t fid, const struct p9_str *names, unsigned n,
+		       struct p9_walked *w)
+{
+	struct p9_fs *fs = p9_fs(first);
+	struct inode *at = inode_get(first), *next;
+	unsigned i;
+
+	for (i = 1; i < w->n; i++) {
+		if (!S_ISDIR(at->mode) ||
+		    p9_inode_from(fs, fid + i, &w->attrs[i], NULL, &next) < 0) {
+			p9_clunk(fs->client, fid + i, false);
+			continue;
+		}
+		p9_stash_put(at, p9_stash_gen(at), names[i].p, names[i].len, inode_get(next),
+			     false);
+		inode_put(at);
+		at = next;
+	}
+	if (w->n < n && w->err == -ENOENT && S_ISDIR(at->mode))
+		p9_stash_put(at, p9_stash_gen(at), names[w->n].p, names[w->n].len, NULL,
+			     false);
+	keep_link_text(at, steal(&w->target));
+	inode_put(at);
+}
+
+static int lookup_walk(struct inode *dir, const struct p9_str *names, unsigned n, struct inode **out)
 {
 	struct p9_client *c = p9_conn(dir);
-	struct p9_looked_up l;
-	struct inode *stashed = p9_stash_take(dir, name, len);
-	uint32_t fid;
+	struct p9_walked w;
+	uint32_t fid = p9_fid_alloc(c, n);
 	int err;
 
-	if (stashed) {
-		*out = stashed;
+	if (!fid && n > 1) {
+		n = 1;
+		fid = p9_fid_alloc(c, 1);
+	}
+	if (!fid)
+		return -ENFILE;
+	err = p9_do_walk(c, fid_of(dir), names, n, fid, &w);
+	if (err)
+		w.n = 0;
+	p9_fid_unused(c, fid, n, w.n);
+	if (!err && w.n == 0)
+		err = w.err;
+	if (err)
+		return err;
+	err = p9_inode_from(p9_fs(dir), fid, &w.attrs[0], NULL, out);
+	if (!err) {
+		keep_ahead(*out, fid, names, n, &w);
 		return 0;
 	}
+	for (unsigned i = 1; i < w.n; i++)
+		p9_clunk(c, fid + i, false);
+	free(w.target);
+	return err;
+}
+
+int p9_lookup(struct inode *dir, const char *name, size_t len, struct inode **out)
+{
+	struct p9_str names[P9_AHEAD_MAX];
+	unsigned n;
+	int err = p9_stash_take(dir, name, len, out);
+
+	if (err <= 0)
+		return err;
+	if (p9_seen_absent(dir, name, len))
+		return -ENOENT;
 	p9_stash_missed(dir);
-	for (bool again = false;; again = true) {
-		fid = p9_fid_alloc(c, 1);
-		if (!fid)
-			return -ENFILE;
-		err = p9_do_lookup(c, fid_of(dir), name, len, fid, &l);
-		if (!err)
-			break;
-		if (again || !p9_shed(dir, err))
-			return err;
-	}
-	err = p9_inode_from(p9_fs(dir), fid, &l.attr, &l.fd, out);
-	if (err)
-		free(l.target);
-	else
-		keep_link_text(*out, l.target);
+	n = p9_names_ahead(dir, name, len, names);
+	err = lookup_walk(dir, names, n, out);
+	if (err && p9_shed(dir, err))
+		err = lookup_walk(dir, names, 1, out);
 	return err;
 }
 

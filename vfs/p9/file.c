@@ -393,7 +393,7 @@ static int list_stash(struct file *f, struct p9_file *pf, unsigned gen, uint32_t
 		if (used == n)
 			return -EIO; /* bound more than it may */
 		if (p9_inode_from(p9_fs(dir), first + used++, &a, NULL, &i) == 0)
-			p9_stash_put(dir, gen, d.name.p, d.name.len, i);
+			p9_stash_put(dir, gen, d.name.p, d.name.len, i, true);
 	}
 	if (pf->list_attrs)
 		p9_fid_unused(p9_conn(dir), first, n, used);

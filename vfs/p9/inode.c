@@ -8,11 +8,7 @@
 #include "vfs/p9/p9_impl.h"
 #include "vfs/vfs.h"
 
-/* With P9FS_REVALIDATE the walk that leads to a getattr has just asked; an answer this young is not asked for
- * again. */
-#define ATTR_YOUNG_NS 200000
-
-static uint64_t now_ns(void)
+uint64_t p9_now_ns(void)
 {
 	struct timespec ts;
 
@@ -25,7 +21,7 @@ static struct timespec time_from(uint64_t sec, uint64_t nsec)
 	return (struct timespec){(time_t)sec, nsec < 1000000000 ? (long)nsec : 0};
 }
 
-static void attr_set_locked(struct p9_inode *pi, const struct p9_attr *a)
+void p9_attr_set_locked(struct p9_inode *pi, const struct p9_attr *a)
 {
 	uint32_t type = inode_type(&pi->i);
 
@@ -48,7 +44,7 @@ static void attr_set_locked(struct p9_inode *pi, const struct p9_attr *a)
 	pi->attr_valid = true;
 	pi->attr_written = false;
 	if (!p9_fs(&pi->i)->exclusive)
-		pi->attr_ns = now_ns();
+		pi->attr_ns = p9_now_ns();
 	inode_set_owner(&pi->i, a->uid, a->gid);
 	atomic_store_explicit(&pi->i.mode, pi->attr.mode, memory_order_relaxed);
 }
@@ -106,7 +102,7 @@ static int inode_new(struct p9_fs *fs, uint32_t fid, const struct p9_attr *a, st
 	pi->ro_fd = pi->rw_fd = pi->wo_fd = -1;
 	mutex_init(&pi->data_lock, LOCK_INODE_DATA);
 	list_init(&pi->stash);
-	attr_set_locked(pi, a);
+	p9_attr_set_locked(pi, a);
 	*out = pi;
 	return 0;
 }
@@ -125,7 +121,7 @@ int p9_inode_from(struct p9_fs *fs, uint32_t fid, const struct p9_attr *a, int *
 	if (pi) {
 		mutex_lock(&pi->i.attr_lock);
 		if (!pi->attr_written)
-			attr_set_locked(pi, a);
+			p9_attr_set_locked(pi, a);
 		mutex_unlock(&pi->i.attr_lock);
 		p9_clunk(fs->client, fid, false);
 	} else if (!err) {
@@ -222,7 +218,7 @@ static bool attr_current_locked(struct p9_inode *pi)
 {
 	if (!pi->attr_valid)
 		return false;
-	if (!p9_fs(&pi->i)->exclusive && now_ns() - pi->attr_ns > ATTR_YOUNG_NS)
+	if (!p9_fs(&pi->i)->exclusive && p9_now_ns() - pi->attr_ns > P9_YOUNG_NS)
 		return false;
 	return !pi->attr_written || attr_refresh_locked(pi);
 }
@@ -242,7 +238,7 @@ int p9_getattr(struct inode *i, struct vfs_attr *out)
 			return err;
 		if ((a.mode & S_IFMT) != inode_type(i))
 			return -ESTALE;
-		attr_set_locked(pi, &a);
+		p9_attr_set_locked(pi, &a);
 		pi->attr_written = written;
 	}
 	*out = pi->attr;
@@ -333,23 +329,6 @@ int p9_setattr(struct inode *i, const struct vfs_setattr *sa)
 				t.valid & P9_SETATTR_GID ? t.gid : i->gid);
 	}
 	return err;
-}
-
-int p9_revalidate(struct inode *dir, const char *name, size_t len, struct inode *child)
-{
-	struct p9_inode *pi = child ? p9_inode(child) : NULL;
-	struct p9_attr a;
-	int err;
-
-	err = p9_do_stat(p9_conn(dir), p9_inode(dir)->fid, name, len, &a);
-	if (err == -ENOENT)
-		return child == NULL;
-	if (err || !pi || a.qid.path != pi->qid_path || (a.mode & S_IFMT) != inode_type(child))
-		return 0;
-	AUTO_LOCK(&child->attr_lock);
-	attr_set_locked(pi, &a);
-	pi->attr_written = pi->writers > 0;
-	return 1;
 }
 
 int p9_statfs(struct inode *i, struct vfs_statfs *out)

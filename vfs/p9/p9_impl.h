@@ -9,12 +9,27 @@
 #include "vfs/p9/client.h"
 #include "vfs/p9/p9fs.h"
 
+#define P9_SEEN 16
+#define P9_YOUNG_NS 200000 /* P9FS_REVALIDATE: an answer this young is used without asking again */
+
+/* What a walk was told about a name ahead of where it was. */
+struct p9_seen {
+	uint64_t dir; /* qid path */
+	uint64_t ns;
+	size_t len;
+	char name[40];
+	int err;
+	struct p9_attr attr;
+};
+
 struct p9_fs {
 	struct fs *fs;
 	struct p9_client *client;
 	bool exclusive;
 	struct mutex mu;      /* LOCK_P9 */
 	struct htable inodes; /* by qid path, all but directories; hold no reference */
+	struct p9_seen seen[P9_SEEN]; /* revalidate.c; a ring */
+	unsigned seen_next;
 	struct htable stash;  /* stash.c */
 	struct list stash_order;
 	unsigned nstash;
@@ -78,10 +93,19 @@ void p9_attr_forget(struct inode *i);	/* the server must be asked again */
 void p9_attr_written(struct inode *i);	/* through our own descriptors */
 int p9_getattr(struct inode *i, struct vfs_attr *out);
 int p9_setattr(struct inode *i, const struct vfs_setattr *sa);
+uint64_t p9_now_ns(void);
+/* The server's answer for an existing inode. */
+void p9_attr_set_locked(struct p9_inode *pi, const struct p9_attr *a);
+/* revalidate.c */
 int p9_revalidate(struct inode *dir, const char *name, size_t len, struct inode *child);
 int p9_statfs(struct inode *i, struct vfs_statfs *out);
 
+/* The walk under way was told that there is no such name. */
+bool p9_seen_absent(struct inode *dir, const char *name, size_t len);
+
 /* dir.c */
+/* name, and those that the walk will ask for next (walk_ahead): how many, at most P9_AHEAD_MAX. */
+unsigned p9_names_ahead(struct inode *dir, const char *name, size_t len, struct p9_str *names);
 int p9_lookup(struct inode *dir, const char *name, size_t len, struct inode **out);
 int p9_mknod(struct inode *dir, const char *name, size_t len, uint32_t mode, uint64_t rdev,
 	     const struct cred *cred, struct inode **out);
@@ -108,15 +132,17 @@ ssize_t p9_listxattr(struct inode *i, char *list, size_t size);
 int p9_removexattr(struct inode *i, const char *name);
 
 /* calls.c: requests, spoken in the extension or in plain 9P2000.L. Names are counted. */
-struct p9_looked_up {
-	struct p9_attr attr;
-	char *target;	/* a symlink's text, malloc'ed, or NULL */
-	int fd;		/* a read-only descriptor, or -1 */
+#define P9_AHEAD_MAX 6
+struct p9_walked {
+	unsigned n;	/* names that were found: their attributes follow */
+	int err;	/* why not all of them; 0 also when a symlink ended the walk */
+	char *target;	/* its text, malloc'ed, or NULL */
+	struct p9_attr attrs[P9_AHEAD_MAX];
 };
-int p9_do_lookup(struct p9_client *c, uint32_t dfid, const char *name, size_t len, uint32_t newfid,
-		 struct p9_looked_up *out);
-/* Attributes of a name, without binding a fid. */
-int p9_do_stat(struct p9_client *c, uint32_t dfid, const char *name, size_t len, struct p9_attr *out);
+/* Walks names (1 to P9_AHEAD_MAX; a plain server: the first) and binds newfid, newfid+1, ...; P9_NOFID: only attributes. 0, also if
+ * nothing was found; the numbers that were not bound are the caller's to give back. */
+int p9_do_walk(struct p9_client *c, uint32_t dfid, const struct p9_str *names, unsigned n,
+	       uint32_t newfid, struct p9_walked *out);
 int p9_do_getattr(struct p9_client *c, uint32_t fid, struct p9_attr *out);
 int p9_do_setattr(struct p9_client *c, const struct p9_tsetattr *t);
 /* flags: O_RDONLY, O_WRONLY, O_RDWR. A checked descriptor of a regular file; -EOPNOTSUPP: the server donates none. */
@@ -147,10 +173,12 @@ bool p9_shed(struct inode *i, int err);
 /* Does a listing of dir pay for attributes? */
 bool p9_stash_wanted(struct inode *dir);
 unsigned p9_stash_gen(struct inode *dir);
-/* Keeps what a listing that began at `gen` told, unless names of dir have changed since. Consumes the inode. */
-void p9_stash_put(struct inode *dir, unsigned gen, const char *name, size_t len, struct inode *i);
-/* The inode of a name with its reference, once; NULL: not there. */
-struct inode *p9_stash_take(struct inode *dir, const char *name, size_t len);
+/* Keeps what a listing that began at `gen` told, unless names of dir have changed since. Consumes the inode; NULL: there
+ * is no such name. */
+void p9_stash_put(struct inode *dir, unsigned gen, const char *name, size_t len, struct inode *i,
+		  bool listed);
+/* What is known of a name, once: 0 with the inode and its reference, -ENOENT (there is no such name), or 1: nothing. */
+int p9_stash_take(struct inode *dir, const char *name, size_t len, struct inode **out);
 /* Before and after a name of dir changes. */
 void p9_stash_forget(struct inode *dir, const char *name, size_t len);
 void p9_stash_clear(struct inode *dir); /* dir goes */

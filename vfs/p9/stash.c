@@ -1,4 +1,5 @@
-/* What a listing told beyond names, kept for the lookups that follow it.
+/* What the server told before it was asked for, kept for the lookups that will ask: names ahead of a walk, and what a listing
+ * told beyond names.
  *
  * Programs that list a directory often look at each file next (ls -l, git status, du, rm -r). A listing can bring the
  * attributes and bind fids of all entries; their inodes wait here, and a lookup takes one out instead of asking. That
@@ -6,9 +7,10 @@
  * up after it was listed gives the file system credit for some listings with attributes, and each lookup answered
  * from here renews it.
  *
- * Only for trees that nobody else changes. An entry is true as long as nobody changes the name through us: whoever does
+ * Listings only so for trees that nobody else changes. An entry is true as long as nobody changes the name through us: whoever does
  * forgets it before and after, and a listing that was under way meanwhile keeps nothing (names_gen). Entries are bounded, the
  * oldest go first, and they go with their directory. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +24,9 @@ struct stashed {
 	struct list order; /* p9_fs->stash_order, oldest first */
 	struct list in_dir; /* p9_inode->stash */
 	struct inode *dir; /* borrowed: the entry goes before it */
-	struct inode *inode; /* owned */
+	struct inode *inode; /* owned; NULL: there is no such name */
+	bool listed;	     /* a listing told */
+	uint64_t ns;	     /* trees that the host changes: good for P9_YOUNG_NS */
 	size_t len;
 	char name[];
 };
@@ -92,7 +96,8 @@ unsigned p9_stash_gen(struct inode *dir)
 	return p9_inode(dir)->names_gen;
 }
 
-void p9_stash_put(struct inode *dir, unsigned gen, const char *name, size_t len, struct inode *i)
+void p9_stash_put(struct inode *dir, unsigned gen, const char *name, size_t len, struct inode *i,
+		  bool listed)
 {
 	struct stashed *s = malloc(sizeof(*s) + len), *old = NULL;
 	struct p9_fs *fs = p9_fs(dir);
@@ -103,6 +108,8 @@ void p9_stash_put(struct inode *dir, unsigned gen, const char *name, size_t len,
 	}
 	s->dir = dir;
 	s->inode = i;
+	s->ns = fs->exclusive ? 0 : p9_now_ns();
+	s->listed = listed;
 	s->len = len;
 	memcpy(s->name, name, len);
 	list_init(&s->order);
@@ -125,23 +132,27 @@ void p9_stash_put(struct inode *dir, unsigned gen, const char *name, size_t len,
 	stash_free(s);
 }
 
-struct inode *p9_stash_take(struct inode *dir, const char *name, size_t len)
+int p9_stash_take(struct inode *dir, const char *name, size_t len, struct inode **out)
 {
 	struct p9_fs *fs = p9_fs(dir);
-	struct inode *i = NULL;
 	struct stashed *s;
+	int r = 1;
 
 	mutex_lock(&fs->mu);
 	s = stash_find_locked(fs, dir, name, len);
 	if (s)
 		stash_remove_locked(fs, s);
 	mutex_unlock(&fs->mu);
-	if (s) {
-		i = s->inode;
-		free(s);
-		fs->stash_credit = STASH_CREDIT;
+	if (!s)
+		return 1;
+	if (fs->exclusive || p9_now_ns() - s->ns < P9_YOUNG_NS) {
+		*out = steal(&s->inode);
+		r = *out ? 0 : -ENOENT;
 	}
-	return i;
+	if (r == 0 && s->listed)
+		fs->stash_credit = STASH_CREDIT;
+	stash_free(s);
+	return r;
 }
 
 void p9_stash_forget(struct inode *dir, const char *name, size_t len)
