@@ -355,25 +355,30 @@ static int worker_receive(struct worker *w, struct conn *c, bool wait)
 {
 	struct inflight f;
 	ssize_t n = c->seqpacket ? receive_packet(c, w) : receive_stream(c, w);
+	bool first;
 	int err;
 
 	if (n == 0 && wait)
 		return 0;
 	err = n > 0 ? request_begin(c, w, (size_t)n, &f) : (int)n;
+	/* A version begins a new session: what the client sends behind it must find it begun. */
+	first = n > 0 && !err && w->t.type == P9_tversion;
+	if (first)
+		err = request_run(c, w, &f);
 	if (!err)
 		err = conn_disown(c, EPOLL_CTL_MOD);
 	if (err) {
 		conn_kill(c, err == -EPIPE || err == -ECONNRESET ? "hung up" : strerror(-err));
 		/* An entry of a request that was noted before arming failed lies on our stack. */
-		if (n > 0 && err != -EBADMSG && w->t.type != P9_tflush) {
+		if (n > 0 && !first && err != -EBADMSG && w->t.type != P9_tflush) {
 			mutex_lock(&c->mu);
 			list_del_init(&f.node);
 			mutex_unlock(&c->mu);
 		}
 		return err;
 	}
-	if (n == 0)
-		return 0;
+	if (n == 0 || first)
+		return n > 0;
 	err = request_run(c, w, &f);
 	if (err)
 		conn_kill(c, strerror(-err));

@@ -197,6 +197,9 @@ static int call_send(struct p9_call *call)
 	if (n < 0)
 		return (int)n;
 	mutex_lock(&c->mu);
+	if (call->rx != call->rx_small) /* of a request before */
+		free(call->rx);
+	call->rx = call->rx_small;
 	call->state = CALL_SENT;
 	list_push_back(&c->waiting, &call->node);
 	mutex_unlock(&c->mu);
@@ -409,16 +412,12 @@ static void call_wait(struct p9_call *call)
 	}
 }
 
-int p9_rpc(struct p9_call *call)
+/* The second half of p9_rpc, for a call that was sent. */
+static int call_finish(struct p9_call *call)
 {
 	uint8_t expect = (uint8_t)(call->t.type + 1);
 	int err;
 
-	if (call->client->dead)
-		return -EIO;
-	err = call_send(call);
-	if (err == -EMSGSIZE || err == -ENOMEM || err == -EINVAL)
-		return err; /* not sent */
 	call_wait(call);
 	if (call->state != CALL_DONE)
 		return -EIO;
@@ -433,6 +432,18 @@ int p9_rpc(struct p9_call *call)
 		return -EIO;
 	}
 	return 0;
+}
+
+int p9_rpc(struct p9_call *call)
+{
+	int err;
+
+	if (call->client->dead)
+		return -EIO;
+	err = call_send(call);
+	if (err == -EMSGSIZE || err == -ENOMEM || err == -EINVAL)
+		return err; /* not sent */
+	return call_finish(call);
 }
 
 uint32_t p9_fid_alloc(struct p9_client *c, unsigned n)
@@ -523,32 +534,95 @@ void p9_clunk_flush(struct p9_client *c)
 	clunk_gathered(c, true);
 }
 
-static int client_negotiate(struct p9_client *c, const char *version, bool *accepted)
+static void tversion(struct p9_call *call, const char *version)
+{
+	call->t.type = P9_tversion;
+	call->t.tversion.msize = P9_MSIZE_MAX;
+	call->t.tversion.version = p9_str(version, strlen(version));
+}
+
+/* 1: the version asked for; 0: some other. */
+static int rversion(struct p9_client *c, const struct p9_call *call, const char *version)
+{
+	const struct p9_rversion *r = &call->r.rversion;
+
+	if (r->msize < P9_MSIZE_MIN || r->msize > P9_MSIZE_MAX)
+		return -EPROTO;
+	c->msize = r->msize;
+	return r->version.len == strlen(version) &&
+	       memcmp(r->version.p, version, strlen(version)) == 0;
+}
+
+/* Ours: both messages are sent before the first is answered, which saves a round trip for each tree at start. The gofer
+ * serves Tversion before it looks at anything else. (Over a stream the peer may be someone else, who would stumble.) 1: agreed
+ * and attached. */
+static int negotiate_extended(struct p9_client *c, const char *aname, struct p9_attr *root)
+{
+	__attribute__((cleanup(auto_p9_call))) struct p9_call *version = p9_call_get(c);
+	__attribute__((cleanup(auto_p9_call))) struct p9_call *mount = p9_call_get(c);
+	int err, agreed;
+
+	if (!version || !mount)
+		return -ENOMEM;
+	tversion(version, P9_VERSION_SENTRY);
+	mount->t.type = P9_tmount;
+	mount->t.tmount = (struct p9_tmount){P9_ROOT_FID, p9_str(aname, strlen(aname))};
+	err = call_send(version);
+	if (!err && c->seqpacket)
+		err = call_send(mount);
+	if (err)
+		return err;
+	err = call_finish(version);
+	agreed = err ? err : rversion(c, version, P9_VERSION_SENTRY);
+	c->extended = agreed == 1;
+	if (c->seqpacket)
+		err = call_finish(mount);
+	else if (agreed == 1)
+		err = p9_rpc(mount);
+	if (agreed != 1)
+		return agreed;
+	if (!err)
+		*root = mount->r.rmount.attr;
+	return err ? err : 1;
+}
+
+static int negotiate_plain(struct p9_client *c, const char *aname, struct p9_attr *root)
 {
 	__attribute__((cleanup(auto_p9_call))) struct p9_call *call = p9_call_get(c);
 	int err;
 
 	if (!call)
 		return -ENOMEM;
-	call->t.type = P9_tversion;
-	call->t.tversion.msize = P9_MSIZE_MAX;
-	call->t.tversion.version = p9_str(version, strlen(version));
+	tversion(call, P9_VERSION);
 	err = p9_rpc(call);
 	if (err)
 		return err;
-	if (call->r.rversion.msize < P9_MSIZE_MIN || call->r.rversion.msize > P9_MSIZE_MAX)
-		return -EPROTO;
-	c->msize = call->r.rversion.msize;
-	*accepted = call->r.rversion.version.len == strlen(version) &&
-		    memcmp(call->r.rversion.version.p, version, strlen(version)) == 0;
-	return 0;
+	err = rversion(c, call, P9_VERSION);
+	if (err != 1)
+		return err ? err : -EPROTO;
+	call->t.type = P9_tattach;
+	call->t.tattach = (struct p9_tattach){
+		.fid = P9_ROOT_FID,
+		.afid = P9_NOFID,
+		.uname = p9_str("root", 4),
+		.aname = p9_str(aname, strlen(aname)),
+		.n_uname = 0,
+	};
+	err = p9_rpc(call);
+	if (err)
+		return err;
+	call->t.type = P9_tgetattr;
+	call->t.tgetattr = (struct p9_tgetattr){P9_ROOT_FID, P9_GETATTR_ALL};
+	err = p9_rpc(call);
+	if (!err)
+		*root = call->r.rgetattr.attr;
+	return err;
 }
 
-int p9_client_new(int sock, struct p9_client **out)
+int p9_client_new(int sock, const char *aname, struct p9_client **out, struct p9_attr *root)
 {
 	struct p9_client *c = calloc(1, sizeof(*c));
 	socklen_t len = sizeof(int);
-	bool accepted = false;
 	cpu_set_t cpus;
 	int type = 0, err;
 
@@ -559,7 +633,7 @@ int p9_client_new(int sock, struct p9_client **out)
 	}
 	c->sock = sock;
 	c->msize = P9_MSIZE_MIN;
-	c->next_fid = 1;
+	c->next_fid = P9_ROOT_FID + 1;
 	c->may_spin = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) > 1;
 	c->spin_ns = SPIN_MAX_NS;
 	mutex_init(&c->mu, LOCK_P9);
@@ -570,17 +644,14 @@ int p9_client_new(int sock, struct p9_client **out)
 	err = getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ? -errno : 0;
 	c->seqpacket = type == SOCK_SEQPACKET;
 	if (!err)
-		err = client_negotiate(c, P9_VERSION_SENTRY, &accepted);
-	c->extended = !err && accepted;
-	if (!err && !accepted)
-		err = client_negotiate(c, P9_VERSION, &accepted);
-	if (!err && !accepted)
-		err = -EPROTO;
-	if (err)
+		err = negotiate_extended(c, aname, root);
+	if (!err)
+		err = negotiate_plain(c, aname, root);
+	if (err < 0)
 		p9_client_free(c);
 	else
 		*out = c;
-	return err;
+	return err < 0 ? err : 0;
 }
 
 void p9_client_free(struct p9_client *c)

@@ -33,8 +33,10 @@ struct p9_call {
 	uint8_t tx[P9_SMALL_MAX];
 };
 
-/* Negotiates the version. Owns sock from now on, also on failure. */
-int p9_client_new(int sock, struct p9_client **out);
+/* Negotiates the version and attaches: fid 1 is the root, with attributes in *root. Owns sock from now on, also on
+ * failure. */
+int p9_client_new(int sock, const char *aname, struct p9_client **out, struct p9_attr *root);
+#define P9_ROOT_FID 1
 void p9_client_free(struct p9_client *c);
 bool p9_client_extended(const struct p9_client *c);
 bool p9_client_dead(struct p9_client *c);

@@ -59,42 +59,11 @@ static const struct fs_type p9fs_type = {
 	.nodev = true,
 };
 
-static int attach(struct p9_client *c, const char *aname, uint32_t fid, struct p9_attr *attr)
+static int root_new(struct p9_fs *p, const struct p9_attr *a)
 {
-	__attribute__((cleanup(auto_p9_call))) struct p9_call *call = p9_call_get(c);
-	int err;
-
-	if (!call)
-		return -ENOMEM;
-	if (p9_client_extended(c)) {
-		call->t.type = P9_tmount;
-		call->t.tmount = (struct p9_tmount){fid, p9_str(aname, strlen(aname))};
-		err = p9_rpc(call);
-		if (!err)
-			*attr = call->r.rmount.attr;
-		return err;
-	}
-	call->t.type = P9_tattach;
-	call->t.tattach = (struct p9_tattach){
-		.fid = fid,
-		.afid = P9_NOFID,
-		.uname = p9_str("root", 4),
-		.aname = p9_str(aname, strlen(aname)),
-		.n_uname = 0,
-	};
-	err = p9_rpc(call);
-	return err ? err : p9_do_getattr(c, fid, attr);
-}
-
-static int root_new(struct p9_fs *p, const char *aname)
-{
-	uint32_t fid = p9_fid_alloc(p->client, 1);
 	struct inode *root = NULL;
-	struct p9_attr a;
-	int err = attach(p->client, aname ? aname : "/", fid, &a);
+	int err = p9_inode_from(p, P9_ROOT_FID, a, NULL, &root);
 
-	if (!err)
-		err = p9_inode_from(p, fid, &a, NULL, &root);
 	return err ? err : dirent_new_root(p->fs, root, &p->fs->root);
 }
 
@@ -103,7 +72,8 @@ int p9fs_new(int sock, const struct p9fs_options *opts, struct fs **out)
 	struct p9_client *client = NULL;
 	struct p9_fs *p;
 	struct fs *fs;
-	int err = p9_client_new(sock, &client);
+	struct p9_attr root;
+	int err = p9_client_new(sock, opts->aname ? opts->aname : "/", &client, &root);
 
 	if (err)
 		return err;
@@ -126,7 +96,7 @@ int p9fs_new(int sock, const struct p9fs_options *opts, struct fs **out)
 	fs->caches = true;
 	fs->readonly = opts->readonly;
 	fs->lower = opts->lower;
-	err = root_new(p, opts->aname);
+	err = root_new(p, &root);
 	if (err) {
 		fs_put(fs);
 		return err;
