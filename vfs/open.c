@@ -255,6 +255,8 @@ int vfs_open(const struct walk_ctx *ctx, const char *path, int flags, uint32_t m
 	}
 	if ((flags & O_TMPFILE) == O_TMPFILE)
 		return open_tmpfile(ctx, path, &req, resolve, out);
+	if (!(flags & (O_CREAT | O_DIRECTORY)) && (flags & O_ACCMODE) == O_RDONLY)
+		resolve |= WALK_TO_READ;
 	if (!(flags & O_CREAT))
 		return open_existing(ctx, path, &req, resolve, out);
 	if (flags & O_DIRECTORY)

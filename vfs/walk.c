@@ -24,6 +24,7 @@
 #include "vfs/vfs_impl.h"
 
 _Thread_local const char *walk_ahead;
+_Thread_local bool walk_to_read;
 
 #define WALK_SCOPED (WALK_BENEATH | WALK_IN_ROOT)
 
@@ -239,8 +240,10 @@ static int step_slow(struct walker *w, const char *name, size_t len, struct path
 	int r;
 
 	walk_ahead = text_ahead(w);
+	walk_to_read = w->flags & WALK_TO_READ;
 	r = dirent_lookup(w->cur.dirent, name, len, &d);
 	walk_ahead = NULL;
+	walk_to_read = false;
 	if (r < 0)
 		return r;
 	*next = (struct path){mount_get(w->cur.mount), d};

@@ -27,11 +27,13 @@ enum {
 	WALK_IN_ROOT = 1 << 7,
 	WALK_CACHED = 1 << 8,
 	WALK_NO_AUTOMOUNT = 1 << 9,
+	WALK_TO_READ = 1 << 10,	 /* a hint: what is found will be opened for reading */
 };
 
 /* While a walk looks a name up: what follows it in the path, as text, or NULL. A file system that can look several
  * names up at once may do so, as long as it believes its own answers later. */
 extern _Thread_local const char *walk_ahead;
+extern _Thread_local bool walk_to_read; /* WALK_TO_READ */
 
 /* The place that `path` names; references in *out. -ENOENT, -ENOTDIR, -EACCES, -ELOOP,
  * -ENAMETOOLONG, -EXDEV. path: NUL-terminated, at most PATH_MAX-1. */

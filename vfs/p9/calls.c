@@ -94,13 +94,14 @@ static int ecode_err(uint32_t ecode)
 }
 
 int p9_do_walk(struct p9_client *c, uint32_t dfid, const struct p9_str *names, unsigned n,
-	       uint32_t newfid, struct p9_walked *out)
+	       uint32_t newfid, bool to_read, struct p9_walked *out)
 {
 	AUTO_CALL call = NULL;
 	struct p9_rlookup *r;
 	int err;
 
 	out->target = NULL;
+	out->fd = -1;
 	out->n = 0;
 	if (!p9_client_extended(c)) {
 		out->err = plain_lookup(c, dfid, &names[0], newfid, &out->attrs[0]);
@@ -112,7 +113,9 @@ int p9_do_walk(struct p9_client *c, uint32_t dfid, const struct p9_str *names, u
 		return -ENOMEM;
 	call->t.tlookup.fid = dfid;
 	call->t.tlookup.newfid = newfid;
-	call->t.tlookup.flags = newfid == P9_NOFID ? P9_LOOKUP_STAT : 0;
+	call->t.tlookup.flags = newfid == P9_NOFID ? P9_LOOKUP_STAT
+				: to_read	   ? P9_LOOKUP_OPEN
+						   : 0;
 	call->t.tlookup.names.n = (uint16_t)n;
 	memcpy(call->t.tlookup.names.a, names, n * sizeof(*names));
 	err = p9_rpc(call);
@@ -126,6 +129,8 @@ int p9_do_walk(struct p9_client *c, uint32_t dfid, const struct p9_str *names, u
 	memcpy(out->attrs, r->attrs.a, out->n * sizeof(*out->attrs));
 	if (r->target.len > 0 && !memchr(r->target.p, 0, r->target.len))
 		out->target = strndup(r->target.p, r->target.len);
+	if (to_read && r->donated == P9_DONATED_READ && out->n == n)
+		out->fd = call_take_fd(call);
 	return 0;
 }
 

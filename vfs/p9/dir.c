@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "vfs/p9/p9_impl.h"
 #include "vfs/vfs.h"
@@ -52,7 +53,7 @@ static void keep_ahead(struct inode *first, uint32_t fid, const struct p9_str *n
 
 	for (i = 1; i < w->n; i++) {
 		if (!S_ISDIR(at->mode) ||
-		    p9_inode_from(fs, fid + i, &w->attrs[i], NULL, &next) < 0) {
+		    p9_inode_from(fs, fid + i, &w->attrs[i], i == n - 1 ? &w->fd : NULL, &next) < 0) {
 			p9_clunk(fs->client, fid + i, false);
 			continue;
 		}
@@ -81,19 +82,23 @@ static int lookup_walk(struct inode *dir, const struct p9_str *names, unsigned n
 	}
 	if (!fid)
 		return -ENFILE;
-	err = p9_do_walk(c, fid_of(dir), names, n, fid, &w);
+	err = p9_do_walk(c, fid_of(dir), names, n, fid, walk_to_read, &w);
 	if (err)
-		w.n = 0;
+		w = (struct p9_walked){.fd = -1};
 	p9_fid_unused(c, fid, n, w.n);
 	if (!err && w.n == 0)
 		err = w.err;
 	if (err)
 		return err;
-	err = p9_inode_from(p9_fs(dir), fid, &w.attrs[0], NULL, out);
+	err = p9_inode_from(p9_fs(dir), fid, &w.attrs[0], n == 1 ? &w.fd : NULL, out);
 	if (!err) {
 		keep_ahead(*out, fid, names, n, &w);
+		if (w.fd >= 0)
+			close(w.fd);
 		return 0;
 	}
+	if (w.fd >= 0)
+		close(w.fd);
 	for (unsigned i = 1; i < w.n; i++)
 		p9_clunk(c, fid + i, false);
 	free(w.target);
