@@ -33,7 +33,7 @@ int task_open_exec(struct task *t, int dirfd, const char *path, int flags, struc
 		return err;
 	if (flags & AT_EMPTY_PATH)
 		walk |= WALK_EMPTY_PATH;
-	err = vfs_walk(&ctx, path, walk, &p);
+	err = vfs_walk(&ctx, path, walk | WALK_TO_READ, &p);
 	if (err < 0)
 		return err;
 	inode = p.dirent->inode;
