@@ -9,11 +9,13 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/pid.h"
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/restart.h"
 #include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/session.h"
@@ -304,7 +306,7 @@ static void tree_enter_process(struct task *c, struct task *t, uint64_t f)
 }
 
 /* The step that makes c exist. */
-static int tree_enter(struct task *c, struct task *t, uint64_t f)
+static int tree_enter(struct task *c, struct task *t, uint64_t f, int event)
 {
 	struct pid_slot *slot;
 
@@ -322,6 +324,7 @@ static int tree_enter(struct task *c, struct task *t, uint64_t f)
 	list_push_back(&c->tg->tasks, &c->tg_node);
 	c->tg->ntasks++;
 	signal_task_join_locked(c);
+	ptrace_clone_child_locked(t, c, f & CLONE_PTRACE, event);
 	if (f & CLONE_VFORK) {
 		c->vfork_parent = t;
 		t->vfork_waiting = true;
@@ -339,6 +342,8 @@ static void tree_leave(struct task *c, struct task *t)
 	t->vfork_waiting = false;
 	c->vfork_parent = NULL;
 	list_del_init(&c->tg_node);
+	if (c->ptrace)
+		ptrace_detach_locked(c, 0);
 	c->tg->ntasks--;
 	kernel->ntasks--;
 	pid_slot_locked(c->tid)->task = NULL;
@@ -400,7 +405,7 @@ int64_t task_clone(struct task *t, const struct clone_args_kernel *a)
 {
 	struct task *c;
 	int64_t tid;
-	int err = flags_check(t, a->flags), fd;
+	int err = flags_check(t, a->flags), fd, event;
 
 	if (err < 0)
 		return err;
@@ -417,7 +422,8 @@ int64_t task_clone(struct task *t, const struct clone_args_kernel *a)
 	}
 	if (a->flags & CLONE_PARENT_SETTID)
 		put_guest_u32(t, a->parent_tid, (uint32_t)tid);
-	err = tree_enter(c, t, a->flags);
+	event = ptrace_clone_event(t, a->flags, a->exit_signal);
+	err = tree_enter(c, t, a->flags, event);
 	if (err == 0) {
 		err = task_start_thread(c);
 		if (err < 0)
@@ -429,8 +435,13 @@ int64_t task_clone(struct task *t, const struct clone_args_kernel *a)
 		child_discard(c);
 		return err;
 	}
-	if (a->flags & CLONE_VFORK)
+	if (event)
+		ptrace_event(t, event, (uint64_t)tid);
+	if (a->flags & CLONE_VFORK) {
 		vfork_wait(t, c);
+		if (event)
+			ptrace_event(t, PTRACE_EVENT_VFORK_DONE, (uint64_t)tid);
+	}
 	task_put(c);
 	return tid;
 }

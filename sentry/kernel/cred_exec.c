@@ -73,7 +73,8 @@ static int permitted_compute(struct cred *c, const struct file_caps *fc, bool *e
 
 int cred_for_exec(struct task *t, struct file *f, struct cred **out, bool *secure)
 {
-	bool may_suid = !(f->path.mount->flags & MNT_NOSUID) && !t->cred->no_new_privs;
+	bool may_suid = !(f->path.mount->flags & MNT_NOSUID) && !t->cred->no_new_privs &&
+			!t->ptrace;
 	AUTO(cred) struct cred *c = cred_dup(t->cred);
 	bool set_id, effective;
 	struct file_caps fc = {0};

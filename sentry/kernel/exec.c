@@ -13,6 +13,7 @@
 
 #include "sentry/kernel/cred_exec.h"
 #include "sentry/kernel/fdtable.h"
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/task_impl.h"
 #include "sentry/kernel/timer.h"
 #include "sentry/mm/mm.h"
@@ -177,6 +178,7 @@ int64_t task_exec(struct task *t, struct exec_args *args)
 	struct sighand *fresh;
 	struct exec_image img;
 	bool secure, readable;
+	int old_tid = t->tid;
 	int err = loader_resolve_script(t, args);
 
 	if (err < 0)
@@ -204,5 +206,7 @@ int64_t task_exec(struct task *t, struct exec_args *args)
 	if (err == 0)
 		exec_commit(t, &img, steal(&c), secure, readable, fresh);
 	sighand_put(fresh);
+	if (err == 0)
+		ptrace_exec(t, old_tid);
 	return err;
 }

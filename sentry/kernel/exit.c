@@ -15,6 +15,7 @@
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/futex.h"
 #include "sentry/kernel/pid.h"
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/session.h"
 #include "sentry/kernel/task_impl.h"
 #include "sentry/kernel/timer.h"
@@ -190,6 +191,8 @@ void thread_group_reap_locked(struct thread_group *tg)
 {
 	struct task *leader = tg->leader;
 
+	if (leader->ptrace)
+		ptrace_detach_locked(leader, 0);
 	list_del_init(&tg->sibling);
 	tg->parent = NULL;
 	pgrp_move_locked(tg, NULL);
@@ -198,6 +201,12 @@ void thread_group_reap_locked(struct thread_group *tg)
 	if (kernel->init == leader)
 		kernel->init = NULL;
 	task_unhash_locked(leader);
+}
+
+void thread_group_zombie_release_locked(struct thread_group *tg)
+{
+	if (parent_notify_exit(tg) || kernel_dying_locked())
+		thread_group_reap_locked(tg);
 }
 
 /* All tasks of tg have exited, `last` is the last of them: its status counts unless exit_group or a
@@ -217,8 +226,11 @@ static void group_zombie(struct thread_group *tg, struct task *last)
 	}
 	pgrp_check_orphaned_locked(tg, NULL);
 	waitq_wake(&tg->exit_waitq, POLLIN | POLLRDNORM);
-	if (parent_notify_exit(tg) || kernel_dying_locked())
-		thread_group_reap_locked(tg);
+	/* A tracer that isn't the parent sees the end first. */
+	if (tg->leader->ptrace && !kernel_dying_locked() &&
+	    ptrace_zombie_notify_locked(tg->leader, task_parent_group_locked(tg)))
+		return;
+	thread_group_zombie_release_locked(tg);
 }
 
 static void counts_add(struct task_counts *to, const struct task_counts *c)
@@ -244,8 +256,10 @@ static struct thread_group *exit_tree(struct task *t)
 	list_del_init(&t->tg_node);
 	tg->ntasks--;
 	atomic_store(&t->state, TASK_ZOMBIE);
-	if (t != tg->leader)
+	if (t != tg->leader) {
+		ptrace_exit_note_locked(t);
 		task_unhash_locked(t);
+	}
 	if (tg->exec_task)
 		task_wake(tg->exec_task);
 	if (tg->ntasks == 0) {
@@ -337,9 +351,12 @@ void task_exit(struct task *t)
 {
 	bool last;
 
+	if (t->ptrace)
+		ptrace_exit(t);
 	{
 		AUTO_LOCK(&kernel->tasks_lock);
 		t->exiting = true;
+		ptrace_tracer_exit_locked(t);
 		signal_task_exit_locked(t);
 		last = !live_task(t->tg, t);
 		if (t->tg->exiting)

@@ -22,10 +22,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 
 #include "abi/base/log.h"
 #include "abi/base/ref.h"
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/seccomp_bpf.h"
 #include "sentry/kernel/task_impl.h"
 #include "sentry/mm/usercopy.h"
@@ -372,8 +374,9 @@ bool seccomp_allows(struct task *t, uint64_t nr, const uint64_t args[6], int64_t
 		trap(t, nr, value);
 		*result = (int64_t)nr;
 		return false;
-	case SECCOMP_RET_TRACE: /* there is no tracer to ask */
-		return false;
+	case SECCOMP_RET_TRACE: /* ENOSYS without a tracer that cares */
+		return ptrace_event(t, PTRACE_EVENT_SECCOMP, value) &&
+		       kernel->pf_ops->regs(t->pt)->orig_rax >= 0;
 	case SECCOMP_RET_KILL_THREAD:
 		kill_thread(t, SIGSYS);
 		return false;

@@ -16,6 +16,7 @@
  * t->work says that t has to come to the exit path: a deliverable signal, a stop, or death. It is
  * written under tasks_lock and read without, so that the common return to user mode takes no
  * lock: a sender sets it before it kicks. */
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/signal.h"
 
 #include <errno.h>
@@ -192,7 +193,8 @@ void signal_recalc_locked(struct task *t)
 {
 	sigset64 ready = (t->pending.set | t->tg->pending.set) & ~t->blocked;
 
-	atomic_store(&t->work, ready || t->stop_pending || t->killed);
+	atomic_store(&t->work,
+		     ready || t->stop_pending || t->killed || ptrace_wants_stop_locked(t));
 }
 
 void signal_wake_locked(struct task *t, bool kill)

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/restart.h"
 #include "sentry/kernel/session.h"
 #include "sentry/kernel/task_impl.h"
@@ -45,7 +46,13 @@ static void stop_take_part(struct task *t)
 	if (tg->stop_count > 0 && --tg->stop_count == 0) {
 		tg->stopped = true;
 		tg->stop_reported = tg->continued = false;
-		parent_notify_stop_locked(tg, CLD_STOPPED, tg->stop_signal);
+		if (!t->ptrace)
+			parent_notify_stop_locked(tg, CLD_STOPPED, tg->stop_signal);
+	}
+	if (t->ptrace) {
+		ptrace_group_stop_locked(t, tg->stop_signal);
+		t->stopped = false;
+		return;
 	}
 	atomic_store(&t->state, TASK_STOPPED);
 	while (t->stopped && !t->killed) {
@@ -87,10 +94,19 @@ static int signal_get(struct task *t, struct sigaction_guest *act, struct guest_
 			stop_take_part(t);
 			continue;
 		}
+		if (ptrace_wants_stop_locked(t)) {
+			ptrace_group_stop_locked(t, 0);
+			continue;
+		}
 		signo = signal_dequeue_locked(t, ~t->blocked, info);
 		if (!signo) {
 			signal_recalc_locked(t);
 			return 0;
+		}
+		if (t->ptrace && signo != SIGKILL) {
+			signo = ptrace_signal_locked(t, signo, info);
+			if (!signo)
+				continue;
 		}
 		a = &t->sighand->action[signo - 1];
 		if (a->handler == HANDLER_IGN)
@@ -205,6 +221,7 @@ static bool signal_work(struct task *t, int64_t result)
 
 		if (signo < 0)
 			return false;
+		restart = restart && regs->orig_rax >= 0; /* a tracer may have changed its mind */
 		if (signo == 0) {
 			if (restart)
 				restart_plain(regs, result);

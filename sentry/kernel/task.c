@@ -16,6 +16,7 @@
 #include "abi/base/log.h"
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/fs_context.h"
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/restart.h"
 #include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/session.h"
@@ -78,6 +79,8 @@ struct task *task_alloc(struct thread_group *tg)
 	ref_init(&t->ref);
 	t->tg = thread_group_get(tg);
 	list_init(&t->tg_node);
+	list_init(&t->tracees);
+	list_init(&t->ptrace_notes);
 	mutex_init(&t->pt_lock, LOCK_TASK_WAKE);
 	sigpending_init(&t->pending);
 	altstack_reset(t);
@@ -198,6 +201,19 @@ static void stub_died(struct task *t)
 	atomic_store(&t->work, true);
 }
 
+/* The tracer may make another call of it, or none. */
+static int64_t traced_syscall(struct task *t, const struct pf_event *ev)
+{
+	uint64_t nr = ev->nr, args[6];
+	int64_t result;
+
+	memcpy(args, ev->args, sizeof(args));
+	if (ptrace_syscall_enter(t, &nr, args, &result))
+		result = syscall_dispatch(t, nr, args);
+	ptrace_syscall_exit(t, &result);
+	return result;
+}
+
 /* The result of a system call, or INT64_MIN. */
 static int64_t event_handle(struct task *t, const struct pf_event *ev)
 {
@@ -208,7 +224,7 @@ static int64_t event_handle(struct task *t, const struct pf_event *ev)
 		t->sys_nr = ev->nr;
 		memcpy(t->sys_args, ev->args, sizeof(t->sys_args));
 		t->in_syscall = true;
-		result = syscall_dispatch(t, ev->nr, ev->args);
+		result = t->ptrace ? traced_syscall(t, ev) : syscall_dispatch(t, ev->nr, ev->args);
 		t->in_syscall = false;
 		return result;
 	case PF_FAULT:
@@ -261,9 +277,13 @@ static void task_loop(struct task *t)
 	while (signal_return_to_user(t, result) && rip_check(t)) {
 		if (atomic_load_explicit(&t->republish, memory_order_relaxed))
 			task_publish(t);
+		if (t->ptrace)
+			ptrace_before_run(t);
 		run_seq_next(t);
 		ops->run(t->pt, &ev);
 		run_seq_next(t);
+		if (t->ptrace)
+			ptrace_after_run(t);
 		result = event_handle(t, &ev);
 	}
 }

@@ -34,6 +34,7 @@ struct mount_ns;
 struct pgrp;
 struct pid_ns;
 struct posix_timers;
+struct ptrace;
 struct seccomp_filter;
 struct session;
 struct tty;
@@ -159,7 +160,9 @@ struct task {
 	int ioprio;
 	bool thp_disable;
 	unsigned strace_flags;
-	void *ptrace;			/* later */
+	struct ptrace *ptrace;		/* who traces t, or NULL: ptrace.c */
+	struct list tracees;		/* of their struct ptrace; tasks_lock */
+	struct list ptrace_notes;	/* of struct ptrace_note; tasks_lock */
 	struct seccomp_filter *seccomp;	/* the guest's own filters, or NULL: seccomp.c */
 };
 
@@ -191,6 +194,8 @@ uint32_t task_wake_prepare(struct task *t);
 int task_block(struct task *t, uint32_t seq, uint64_t deadline_ns);
 /* As task_block, but only SIGKILL interrupts. */
 int task_block_killable(struct task *t, uint32_t seq, uint64_t deadline_ns);
+/* Not even SIGKILL does: for a task that is exiting already. */
+int task_block_always(struct task *t, uint32_t seq);
 void task_wake(struct task *t);	   /* any thread, lock-free */
 /* Wakes, and interrupts guest code if it runs. Any thread; any lock ranked before LOCK_TASK_WAKE. */
 void task_kick(struct task *t);

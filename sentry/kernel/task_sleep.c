@@ -55,7 +55,7 @@ uint32_t task_wake_prepare(struct task *t)
 
 static int block(struct task *t, uint32_t seq, uint64_t deadline_ns, _Atomic bool *interrupt)
 {
-	int err = 0;
+	int err = 0, state = atomic_load_explicit(&t->state, memory_order_relaxed);
 
 	if (atomic_load(&t->wake_seq) != seq)
 		return 0;
@@ -64,13 +64,14 @@ static int block(struct task *t, uint32_t seq, uint64_t deadline_ns, _Atomic boo
 	if (strace_enabled())
 		strace_sleep(t);
 	atomic_store(&t->sleeping, true);
-	atomic_store_explicit(&t->state, TASK_SLEEPING, memory_order_relaxed);
+	if (state == TASK_RUNNING) /* else it is stopped */
+		atomic_store_explicit(&t->state, TASK_SLEEPING, memory_order_relaxed);
 	t->counts.nvcsw++;
 	if (t->pt && kernel->pf_ops->will_block)
 		kernel->pf_ops->will_block(t->pt);
 	while (atomic_load(&t->wake_seq) == seq && !err)
 		err = word_wait(&t->wake_seq, seq, deadline_ns);
-	atomic_store_explicit(&t->state, TASK_RUNNING, memory_order_relaxed);
+	atomic_store_explicit(&t->state, state, memory_order_relaxed);
 	atomic_store_explicit(&t->sleeping, false, memory_order_relaxed);
 	if (err && atomic_load(&t->wake_seq) != seq)
 		return 0;
@@ -85,6 +86,13 @@ int task_block(struct task *t, uint32_t seq, uint64_t deadline_ns)
 int task_block_killable(struct task *t, uint32_t seq, uint64_t deadline_ns)
 {
 	return block(t, seq, deadline_ns, &t->killed);
+}
+
+int task_block_always(struct task *t, uint32_t seq)
+{
+	static _Atomic bool never;
+
+	return block(t, seq, UINT64_MAX, &never);
 }
 
 void task_wake(struct task *t)

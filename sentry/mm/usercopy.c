@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/task.h"
 #include "sentry/mm/mm_impl.h"
 
@@ -211,8 +212,12 @@ static ssize_t write_force(struct mm *mm, struct task *stopped, struct gptr dst,
 ssize_t mm_write_force(struct mm *mm, struct gptr dst, const void *src, size_t n)
 {
 	struct task *t = current_task;
+	ssize_t r = write_force(mm, t && t->mm == mm ? t : NULL, dst, src, n);
 
-	return write_force(mm, t && t->mm == mm ? t : NULL, dst, src, n);
+	/* A tracer's: the stopped tracee does it. */
+	if (r < 0 && t && t->mm != mm && range_is_guest(dst.v, n))
+		r = ptrace_write_through(t, mm, dst, src, n);
+	return r;
 }
 
 ssize_t copy_to_stopped_force(struct task *t, struct gptr dst, const void *src, size_t n)

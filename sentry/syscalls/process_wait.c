@@ -1,11 +1,13 @@
 /* wait4(2), waitid(2): the parent's side of a child's exits, stops and continuations. */
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "sentry/kernel/fdtable.h"
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/restart.h"
 #include "sentry/kernel/session.h"
 #include "sentry/kernel/task_impl.h"
@@ -76,7 +78,7 @@ static bool child_matches(const struct task *t, const struct thread_group *tg,
 		return false;
 	if ((q->options & __WNOTHREAD) && tg->parent != t)
 		return false;
-	if (q->options & __WALL)
+	if (q->options & __WALL || (tg->leader && tg->leader->ptrace))
 		return true;
 	return (tg->exit_signal != SIGCHLD) == !!(q->options & __WCLONE);
 }
@@ -96,7 +98,11 @@ static bool child_try(struct task *t, struct thread_group *tg, const struct wait
 		      struct wait_result *r)
 {
 	bool keep = q->options & WNOWAIT;
+	bool traced = tg->leader && tg->leader->ptrace;
 
+	/* Its stops are the tracer's (tracee_try), and so is its end first. */
+	if (traced && (!tg->zombie || tg->leader->ptrace->tracer->tg != t->tg))
+		return false;
 	if (tg->zombie) {
 		int st = tg->exit_status;
 
@@ -125,6 +131,88 @@ static bool child_try(struct task *t, struct thread_group *tg, const struct wait
 	return false;
 }
 
+/* ---- tracees -------------------------------------------------------------------------------- */
+
+static bool id_matches(const struct wait_query *q, int tid, const struct thread_group *tg)
+{
+	if (q->kind == QUERY_PID)
+		return tid == q->id;
+	return q->kind == QUERY_ANY || (tg && tg->pgrp && tg->pgrp->pgid == q->id);
+}
+
+static bool tracee_try(struct task *t, struct ptrace *p, const struct wait_query *q,
+		       struct wait_result *r)
+{
+	struct task *o = p->tracee;
+	struct thread_group *tg = o->tg;
+	bool keep = q->options & WNOWAIT;
+
+	if (p->stopped && !p->reported) {
+		*r = (struct wait_result){
+			.pid = o->tid,
+			.uid = o->cred->uid,
+			.code = CLD_TRAPPED,
+			.status = p->code,
+			.wait_status = p->code << 8 | 0x7f,
+		};
+		p->reported = !keep;
+		return true;
+	}
+	/* Our own child's end is reported as any child's. */
+	if (!tg->zombie || o != tg->leader || !(q->options & WEXITED) ||
+	    task_parent_group_locked(tg) == t->tg)
+		return false;
+	result_set(r, tg, tg->exit_status & 0x7f ? CLD_KILLED : CLD_EXITED,
+		   tg->exit_status & 0x7f ? tg->exit_status & 0x7f : tg->exit_status >> 8 & 0xff,
+		   tg->exit_status);
+	if (!keep) {
+		ptrace_detach_locked(o, 0);
+		thread_group_zombie_release_locked(tg);
+	}
+	return true;
+}
+
+static bool note_try(struct ptrace_note *n, const struct wait_query *q, struct wait_result *r)
+{
+	int st = n->status;
+
+	if (!(q->options & WEXITED))
+		return false;
+	*r = (struct wait_result){
+		.pid = n->tid,
+		.uid = n->uid,
+		.code = st & 0x7f ? CLD_KILLED : CLD_EXITED,
+		.status = st & 0x7f ? st & 0x7f : st >> 8 & 0xff,
+		.wait_status = st,
+	};
+	if (!(q->options & WNOWAIT)) {
+		list_del_init(&n->node);
+		free(n);
+	}
+	return true;
+}
+
+/* Those of one thread; *any: there is something to wait for. */
+static bool tracees_scan(struct task *t, struct task *tracer, const struct wait_query *q,
+			 struct wait_result *r, bool *any)
+{
+	list_for_each_safe(n, &tracer->ptrace_notes, struct ptrace_note, node) {
+		if (!id_matches(q, n->tid, NULL))
+			continue;
+		*any = true;
+		if (note_try(n, q, r))
+			return true;
+	}
+	list_for_each_safe(p, &tracer->tracees, struct ptrace, node) {
+		if (!id_matches(q, p->tracee->tid, p->tracee->tg))
+			continue;
+		*any = true;
+		if (tracee_try(t, p, q, r))
+			return true;
+	}
+	return false;
+}
+
 static int children_scan(struct task *t, const struct wait_query *q, struct wait_result *r)
 {
 	AUTO_LOCK(&kernel->tasks_lock);
@@ -135,6 +223,12 @@ static int children_scan(struct task *t, const struct wait_query *q, struct wait
 			continue;
 		any = true;
 		if (child_try(t, tg, q, r))
+			return 0;
+	}
+	list_for_each(o, &t->tg->tasks, struct task, tg_node) {
+		if (o != t && (q->options & __WNOTHREAD))
+			continue;
+		if (tracees_scan(t, o, q, r, &any))
 			return 0;
 	}
 	return any ? 0 : -ECHILD;

@@ -9,6 +9,7 @@
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/session.h"
 #include "sentry/kernel/task.h"
@@ -55,6 +56,8 @@ static char state_char(struct task *t)
 {
 	if (t == current_task)
 		return 'R';
+	if (t->ptrace && t->ptrace->stopped)
+		return 't';
 	switch (t->state) {
 	case TASK_SLEEPING:
 		return 'S';
@@ -76,6 +79,8 @@ static const char *state_name(char c)
 		return "S (sleeping)";
 	case 'T':
 		return "T (stopped)";
+	case 't':
+		return "t (tracing stop)";
 	case 'Z':
 		return "Z (zombie)";
 	case 'X':
@@ -201,7 +206,7 @@ int proc_show_status(struct text *t, const struct synth_ctx *c)
 	struct cred *cred;
 	struct fs_context *fs = NULL;
 	char state;
-	int ppid, nfds = 64;
+	int tracer, ppid, nfds = 64;
 
 	mem_numbers(task, &m);
 	mutex_lock(&kernel->tasks_lock);
@@ -209,6 +214,7 @@ int proc_show_status(struct text *t, const struct synth_ctx *c)
 	cred = cred_get(task->cred);
 	state = state_char(task);
 	ppid = task_ppid_locked(task);
+	tracer = ptrace_tracer_locked(task);
 	if (task->fs)
 		fs = fs_context_get(task->fs);
 	text_printf(t, "Name:\t%s\n", task->comm);
@@ -219,8 +225,9 @@ int proc_show_status(struct text *t, const struct synth_ctx *c)
 		mutex_unlock(&fs->mu);
 		fs_context_put(fs);
 	}
-	text_printf(t, "State:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n",
-		    state_name(state), task->tg->tgid, c->thread ? task->tid : task->tg->tgid, ppid);
+	text_printf(t, "State:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t%d\n",
+		    state_name(state), task->tg->tgid, c->thread ? task->tid : task->tg->tgid, ppid,
+		    tracer);
 	show_ids(t, cred);
 	text_printf(t, "FDSize:\t%d\nGroups:\t", nfds);
 	for (uint32_t i = 0; i < cred->ngroups; i++)
