@@ -22,6 +22,17 @@ static bool from_terminal(int signo)
 	return signo == SIGINT || signo == SIGQUIT || signo == SIGTSTP || signo == SIGCONT;
 }
 
+/* Whoever runs as the first process is in an orphaned group, where SIGTSTP stops nobody (setpgid(2)). Outside,
+ * its parent would be the user's shell, and it would stop. */
+static int stop_signal_locked(struct pgrp *to)
+{
+	struct task *leader = kernel->init->tg->leader;
+
+	if (to != kernel->init->tg->pgrp || !pgrp_is_orphaned_locked(to) || !leader->sighand)
+		return SIGTSTP;
+	return leader->sighand->action[SIGTSTP - 1].handler == 0 ? SIGSTOP : SIGTSTP;
+}
+
 static void send_signal(int signo)
 {
 	struct guest_siginfo info;
@@ -35,6 +46,8 @@ static void send_signal(int signo)
 		return;
 	if (from_terminal(signo))
 		to = kernel->init->tg->pgrp->session->foreground;
+	if (signo == SIGTSTP)
+		info.si_signo = stop_signal_locked(to ? to : kernel->init->tg->pgrp);
 	if (to)
 		signal_send_pgrp_locked(to, &info);
 	else
