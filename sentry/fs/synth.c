@@ -284,6 +284,13 @@ static int dir_readdir(struct file *f, uint64_t *pos, struct dir_sink *sink)
 
 static const struct file_ops dir_ops = {.readdir = dir_readdir};
 
+const struct synth_ctx *synth_dir_ctx(struct file *f, const struct synth_entry *children)
+{
+	if (f->ops != &dir_ops || synth_i(f->inode)->entry->children != children)
+		return NULL;
+	return &synth_i(f->inode)->ctx;
+}
+
 static int node_open(struct inode *i, struct file *f)
 {
 	struct synth_inode *si = synth_i(i);

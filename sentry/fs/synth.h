@@ -68,3 +68,5 @@ int synth_new(const struct fs_type *type, const struct synth_entry *root, uint64
 	      struct fs **out);
 /* The context of an open file of a synthetic fs (borrowed), for entries with `open`. */
 const struct synth_ctx *synth_file_ctx(struct file *f);
+/* If f is an open directory whose static children are these: its context; else NULL. */
+const struct synth_ctx *synth_dir_ctx(struct file *f, const struct synth_entry *children);

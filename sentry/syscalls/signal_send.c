@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <limits.h>
 
+#include "sentry/fs/proc/proc.h"
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/session.h"
 #include "sentry/kernel/task_impl.h"
@@ -173,6 +174,20 @@ int64_t sys_rt_tgsigqueueinfo(struct task *t, int tgid, int tid, int signo, stru
 	return task_kill_one(t, tgid, tid, &info);
 }
 
+/* An open /proc/PID stands for the process, too: pidfd_send_signal(2). */
+static int pidfd_or_proc_group(struct file *f, struct thread_group **out)
+{
+	struct task *target;
+
+	if (pidfd_group(f, out) == 0)
+		return 0;
+	target = proc_pid_dir_task(f);
+	if (!target)
+		return -EBADF;
+	*out = thread_group_get(target->tg);
+	return 0;
+}
+
 int64_t sys_pidfd_send_signal(struct task *t, int pidfd, int signo, struct gptr src,
 			      unsigned int flags)
 {
@@ -185,7 +200,7 @@ int64_t sys_pidfd_send_signal(struct task *t, int pidfd, int signo, struct gptr 
 		return -EINVAL;
 	err = fdtable_get(t->files, pidfd, &f);
 	if (err == 0)
-		err = pidfd_group(f, &tg);
+		err = pidfd_or_proc_group(f, &tg);
 	if (err < 0)
 		return err;
 	siginfo_user(&info, signo, t);

@@ -175,7 +175,8 @@ static void usage(void)
 
 static void pidfds(void)
 {
-	int fds[2], fd, got, status;
+	int fds[2], fd, got, got2, status;
+	char path[40];
 	struct pollfd p;
 	siginfo_t si;
 	pid_t pid;
@@ -203,6 +204,10 @@ static void pidfds(void)
 	CHECK_ERR(syscall(SYS_pidfd_open, 0, 0), EINVAL);
 	CHECK_ERR(syscall(SYS_pidfd_open, pid, 1), EINVAL);
 	CHECK_ERR(syscall(SYS_pidfd_open, 0x7ffffff, 0), ESRCH);
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	got2 = open(path, O_RDONLY | O_DIRECTORY);
+	CHECK(got2 >= 0);
+	CHECK(syscall(SYS_pidfd_send_signal, got2, 0, NULL, 0) == 0);
 	CHECK(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0) == 0);
 	CHECK_EQ(poll(&p, 1, 5000), 1);
 	CHECK(p.revents & POLLIN);
@@ -213,7 +218,9 @@ static void pidfds(void)
 	CHECK_ERR(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0), ESRCH);
 	CHECK_ERR(waitid(P_PIDFD, (id_t)fd, &si, WEXITED), ECHILD);
 	close(fd);
+	CHECK_ERR(syscall(SYS_pidfd_send_signal, got2, 0, NULL, 0), ESRCH);
 	close(got);
+	close(got2);
 	close(fds[0]);
 	close(fds[1]);
 }

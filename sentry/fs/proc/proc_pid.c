@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "abi/base/lock.h"
+#include "sentry/fs/proc/proc.h"
 #include "sentry/fs/proc/proc_impl.h"
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/kernel.h"
@@ -388,3 +389,10 @@ const struct synth_entry proc_pid_children[] = {
 static const struct synth_entry tid_children[] = {PID_COMMON, {0}};
 
 static const struct synth_entry tid_entry = SYNTH_DIR("", 0555, .children = tid_children);
+
+struct task *proc_pid_dir_task(struct file *f)
+{
+	const struct synth_ctx *c = synth_dir_ctx(f, proc_pid_children);
+
+	return c && !c->thread ? c->task : NULL;
+}
