@@ -63,17 +63,27 @@ static void enqueue(struct task *t, struct pollfd *fds, struct poll_entry *e, si
 	}
 }
 
-static int ask_fired(struct pollfd *fds, struct poll_entry *e, size_t n)
+static int ask_all(struct pollfd *fds, struct poll_entry *e, size_t n)
 {
 	int ready = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (!e[i].file || !atomic_exchange(&e[i].w.fired, 0))
+		if (!e[i].file)
 			continue;
 		fds[i].revents = (short)entry_poll(&e[i], &fds[i]);
 		ready += fds[i].revents != 0;
 	}
 	return ready;
+}
+
+/* Only those whose queue was woken, as long as none is ready. Then all: the waker may be on its way
+ * from one of our waiters to the next. */
+static int ask_fired(struct pollfd *fds, struct poll_entry *e, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (e[i].file && atomic_exchange(&e[i].w.fired, 0) && entry_poll(&e[i], &fds[i]))
+			return ask_all(fds, e, n);
+	return 0;
 }
 
 static int wait_ready(struct task *t, struct pollfd *fds, struct poll_entry *e, size_t n,
