@@ -167,28 +167,22 @@ static struct dirent *leaf_of(struct dirent *d)
 	return d;
 }
 
-/* Children first, without recursion. What cannot go is put behind its siblings on the way up; the
- * walk ends when it comes back to top having seen all. */
+/* Children first, without recursion, each looked at once. What cannot go is set aside, so that its
+ * parent's list runs empty like any other, and comes back in the end. */
 void dirent_prune(struct dirent *top)
 {
 	struct list dead = LIST_INIT(dead), kept = LIST_INIT(kept);
-	struct dirent *d;
+	struct dirent *d, *parent;
 
 	tree_wrlock();
-	while ((d = leaf_of(top)) != top) {
-		struct dirent *parent = d->parent;
-
+	for (d = leaf_of(top); d != top; d = leaf_of(parent)) {
+		parent = d->parent;
 		if (dirent_idle_locked(d)) {
 			dirent_evict_locked(d, &dead);
-			continue;
-		}
-		/* In use: set it aside, with all that leads to it. */
-		do {
+		} else {
 			list_del_init(&d->sibling);
 			list_push_back(&kept, &d->sibling);
-			d = parent;
-			parent = d->parent;
-		} while (d != top && list_empty(&d->children));
+		}
 	}
 	list_for_each_safe (k, &kept, struct dirent, sibling) {
 		list_del_init(&k->sibling);

@@ -113,8 +113,7 @@ void mount_ns_each(struct mount_ns *ns, void (*fn)(struct mount *m, void *ctx), 
 		fn(m, ctx);
 }
 
-/* Is place p in the tree that place top names? Tree lock held. */
-static bool path_below_locked(struct path p, const struct path *top)
+bool path_below_locked(struct path p, const struct path *top)
 {
 	for (;;) {
 		if (path_same(&p, top))

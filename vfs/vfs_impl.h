@@ -26,7 +26,9 @@ static inline uint32_t mount_flags(const struct mount *m)
 
 /* Tree lock held: the mount at (parent, d), borrowed, or NULL. */
 struct mount *mount_find_locked(const struct mount *parent, const struct dirent *d);
-/* The same for a borrowed path: replaced by the root of the topmost mount there. */
+/* Is place p in the tree that place top names? Tree lock held. */
+bool path_below_locked(struct path p, const struct path *top);
+/* The same as mount_find_locked for a borrowed path: replaced by the root of the topmost mount there. */
 void mount_down_locked(struct path *p);
 
 /* The walk, for calls that look at the last component themselves (open with O_CREAT). */

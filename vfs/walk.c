@@ -183,6 +183,9 @@ static int dotdot_locked(struct walker *w, struct path *p)
 		*p = (struct path){p->mount->parent, p->mount->mountpoint};
 	}
 	mount_down_locked(p);
+	/* A directory that was moved out of the tree during the walk has another way up. */
+	if (w->flags & WALK_SCOPED && !path_below_locked(*p, w->root))
+		return -EAGAIN;
 	return w->flags & WALK_NO_XDEV && p->mount != start ? -EXDEV : 0;
 }
 
