@@ -74,9 +74,9 @@ static _Noreturn void zygote_exec(int sock, int arena, int exe)
 	char *const argv[] = {name, NULL}, *const envp[] = {NULL};
 	sigset_t none;
 
-	sock = fcntl(sock, F_DUPFD, 64);
-	arena = fcntl(arena, F_DUPFD, 64);
-	exe = fcntl(exe, F_DUPFD, 64);
+	sock = fcntl(sock, F_DUPFD, 3);
+	arena = fcntl(arena, F_DUPFD, 3);
+	exe = fcntl(exe, F_DUPFD, 3);
 	if (dup2(sock, STUB_SOCK) < 0 || dup2(arena, 1) < 0 || dup3(exe, 2, O_CLOEXEC) < 0)
 		_exit(1);
 	syscall(SYS_close_range, 3, ~0U, 0);

@@ -81,12 +81,47 @@ static int show_operstate(struct text *t, const struct synth_ctx *c)
 	return 0;
 }
 
+/* ---- masks of CPUs: hexadecimal words of 32 bits, the highest first -------------------------------- */
+
+static void put_mask(struct text *t, uint64_t first, uint64_t end)
+{
+	uint64_t n = kernel->config.ncpus;
+
+	for (uint64_t word = (n + 31) / 32; word-- > 0;) {
+		uint64_t bits = n - word * 32 < 32 ? n - word * 32 : 32;
+		uint32_t mask = 0;
+
+		for (uint64_t i = 0; i < bits; i++)
+			if (word * 32 + i >= first && word * 32 + i < end)
+				mask |= 1U << i;
+		text_printf(t, "%0*x%s", (int)(bits + 3) / 4, mask, word ? "," : "\n");
+	}
+}
+
+static int show_cpu_map(struct text *t, const struct synth_ctx *c)
+{
+	put_mask(t, 0, kernel->config.ncpus);
+	return 0;
+}
+
+static int show_own_map(struct text *t, const struct synth_ctx *c)
+{
+	put_mask(t, c->number, c->number + 1);
+	return 0;
+}
+
 /* ---- /sys/devices/system/cpu/cpuN ------------------------------------------------------------------ */
 
 static const struct synth_entry topology_children[] = {
+	SYNTH_FILE("core_cpus", 0444, .show = show_own_map),
+	SYNTH_FILE("core_cpus_list", 0444, .show = show_number),
 	SYNTH_FILE("core_id", 0444, .show = show_number),
+	SYNTH_FILE("core_siblings", 0444, .show = show_cpu_map),
 	SYNTH_FILE("core_siblings_list", 0444, .show = show_cpu_list),
+	SYNTH_FILE("package_cpus", 0444, .show = show_cpu_map),
+	SYNTH_FILE("package_cpus_list", 0444, .show = show_cpu_list),
 	SYNTH_FILE("physical_package_id", 0444, .show = show_zero),
+	SYNTH_FILE("thread_siblings", 0444, .show = show_own_map),
 	SYNTH_FILE("thread_siblings_list", 0444, .show = show_number),
 	{0},
 };
@@ -138,6 +173,7 @@ static const struct synth_entry cpu_children[] = {
 
 static const struct synth_entry node0_children[] = {
 	SYNTH_FILE("cpulist", 0444, .show = show_cpu_list),
+	SYNTH_FILE("cpumap", 0444, .show = show_cpu_map),
 	{0},
 };
 
