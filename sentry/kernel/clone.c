@@ -12,6 +12,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 
+#include "sentry/kernel/cpu_limit.h"
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/pid.h"
@@ -425,9 +426,13 @@ int64_t task_clone(struct task *t, const struct clone_args_kernel *a)
 	event = ptrace_clone_event(t, a->flags, a->exit_signal);
 	err = tree_enter(c, t, a->flags, event);
 	if (err == 0) {
+		if (!(a->flags & CLONE_THREAD))
+			cpu_limit_update(c->tg);
 		err = task_start_thread(c);
-		if (err < 0)
+		if (err < 0) {
 			tree_leave(c, t);
+			cpu_limit_exit(c->tg);
+		}
 	}
 	if (err < 0) {
 		if (fd >= 0)

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdlib.h>
 
+#include "sentry/kernel/cpu_limit.h"
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/futex.h"
@@ -362,8 +363,10 @@ void task_exit(struct task *t)
 		if (t->tg->exiting)
 			t->exit_code = t->tg->exit_status;
 	}
-	if (last)
+	if (last) {
 		thread_group_timers_exit(t);
+		cpu_limit_exit(t->tg);
+	}
 	address_space_leave(t, last);
 	resources_put(t);
 	if (strace_enabled())

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sentry/fs/tty.h"
+#include "sentry/kernel/cpu_limit.h"
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/pid.h"
@@ -109,6 +110,7 @@ static int init_resources(struct task *t, const struct task_init_args *a)
 /* Undoes what never ran. */
 static void init_discard(struct task *t)
 {
+	cpu_limit_exit(t->tg);
 	if (t->pt)
 		task_switch_pt(t, NULL);
 	if (t->mm)
@@ -155,8 +157,10 @@ int task_start_init(const struct task_init_args *a, struct task **out)
 		err = init_enter_tree(t, a);
 	if (err == 0)
 		err = init_exec(t, a);
-	if (err == 0)
+	if (err == 0) {
+		cpu_limit_update(tg);
 		err = task_start_thread(t);
+	}
 	if (err < 0) {
 		init_discard(t);
 		return err;

@@ -24,6 +24,7 @@
 #include "vfs/waitq.h"
 #include "vfs/walk.h"
 
+struct cpu_limit;
 struct fdtable;
 struct file;
 struct fs_context;
@@ -87,6 +88,7 @@ struct thread_group {
 	uint64_t start_ns;		/* since boot */
 	int oom_score_adj;
 	_Atomic uint32_t membarrier;	/* commands registered for */
+	struct cpu_limit *cpu_limit;	/* owned; tasks_lock */
 };
 
 enum task_state { TASK_RUNNING, TASK_SLEEPING, TASK_STOPPED, TASK_ZOMBIE, TASK_DEAD };

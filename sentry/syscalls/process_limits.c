@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <sys/times.h>
 
+#include "sentry/kernel/cpu_limit.h"
 #include "sentry/kernel/task_impl.h"
 #include "sentry/mm/mm.h"
 #include "sentry/mm/usercopy.h"
@@ -44,18 +45,27 @@ static bool limit_may(struct task *t, struct task *target)
 static int64_t do_prlimit(struct task *t, int pid, unsigned resource,
 			  const struct rlimit64_guest *new, struct rlimit64_guest *old)
 {
+	AUTO(thread_group) struct thread_group *tg = NULL;
 	struct task *target;
+	int err = 0;
 
 	if (resource >= GUEST_NRLIMITS)
 		return -EINVAL;
-	AUTO_LOCK(&kernel->tasks_lock);
-	target = pid ? task_lookup_locked(pid) : t;
-	if (!target)
-		return -ESRCH;
-	if (!limit_may(t, target))
-		return -EPERM;
-	*old = target->tg->rlimits[resource];
-	return new ? limit_set_locked(t, target->tg, resource, new) : 0;
+	{
+		AUTO_LOCK(&kernel->tasks_lock);
+		target = pid ? task_lookup_locked(pid) : t;
+		if (!target)
+			return -ESRCH;
+		if (!limit_may(t, target))
+			return -EPERM;
+		tg = thread_group_get(target->tg);
+		*old = tg->rlimits[resource];
+		if (new)
+			err = limit_set_locked(t, tg, resource, new);
+	}
+	if (err == 0 && new && resource == RLIMIT_CPU)
+		cpu_limit_update(tg);
+	return err;
 }
 
 int64_t sys_prlimit64(struct task *t, int pid, unsigned int resource, struct gptr new_limit,

@@ -57,6 +57,35 @@ static void limits(void)
 	CHECK_ERR(prlimit(0x7ffffff, RLIMIT_NOFILE, NULL, &old), ESRCH);
 }
 
+static volatile sig_atomic_t xcpu;
+static void on_xcpu(int sig)
+{
+	xcpu++;
+}
+
+/* A signal each second of CPU time from the soft limit on, death at the hard one. */
+static void cpu_limit(void)
+{
+	struct rlimit r = {1, 2};
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		signal(SIGXCPU, on_xcpu);
+		setrlimit(RLIMIT_CPU, &r);
+		while (!xcpu)
+			;
+		CHECK(getrlimit(RLIMIT_CPU, &r) == 0);
+		CHECK_EQ(r.rlim_cur, 2);
+		if (check_failures)
+			_exit(1);
+		for (;;)
+			;
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, SIGKILL);
+}
+
 static void nproc(void)
 {
 	struct rlimit r = {1, 1};
@@ -258,6 +287,7 @@ int main(void)
 {
 	in_child(limits);
 	in_child(nproc);
+	in_child(cpu_limit);
 	in_child(scheduling);
 	in_child(names);
 	in_child(usage);
