@@ -27,7 +27,7 @@ static int set_size(struct conn *c, struct fid *f, uint64_t size)
 }
 
 static struct timespec set_time(uint32_t valid, uint32_t bit, uint32_t bit_set, uint64_t sec,
-				uint64_t nsec)
+                                uint64_t nsec)
 {
 	if (!(valid & bit))
 		return (struct timespec){.tv_nsec = UTIME_OMIT};
@@ -39,8 +39,8 @@ static struct timespec set_time(uint32_t valid, uint32_t bit, uint32_t bit_set, 
 static int set_times(struct fid *f, const struct p9_tsetattr *t)
 {
 	struct timespec ts[2] = {
-		set_time(t->valid, P9_SETATTR_ATIME, P9_SETATTR_ATIME_SET, t->atime_sec, t->atime_nsec),
-		set_time(t->valid, P9_SETATTR_MTIME, P9_SETATTR_MTIME_SET, t->mtime_sec, t->mtime_nsec),
+	    set_time(t->valid, P9_SETATTR_ATIME, P9_SETATTR_ATIME_SET, t->atime_sec, t->atime_nsec),
+	    set_time(t->valid, P9_SETATTR_MTIME, P9_SETATTR_MTIME_SET, t->mtime_sec, t->mtime_nsec),
 	};
 
 	/* The times' nsec can't smuggle in UTIME_NOW: that is harmless. */
@@ -69,8 +69,8 @@ int serve_setattr(struct request *req, const struct p9_tsetattr *t, struct p9_rs
 	/* chown first: it clears the set-id bits that a chmod in the same request may set. */
 	if ((t->valid & (P9_SETATTR_UID | P9_SETATTR_GID)) &&
 	    fchownat(f->fd, "", t->valid & P9_SETATTR_UID ? t->uid : P9_NOID,
-		     t->valid & P9_SETATTR_GID ? t->gid : P9_NOID,
-		     AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
+	             t->valid & P9_SETATTR_GID ? t->gid : P9_NOID,
+	             AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == EINVAL ? -EPERM : -errno; /* an id that is not mapped */
 	if (t->valid & P9_SETATTR_MODE) {
 		if (f->type == S_IFLNK)
@@ -94,15 +94,16 @@ int serve_statfs(struct request *req, const struct p9_tstatfs *t, struct p9_rsta
 	if (fstatfs(f->fd, &s) < 0)
 		return -errno;
 	*r = (struct p9_rstatfs){
-		.type = (uint32_t)s.f_type,
-		.bsize = (uint32_t)s.f_bsize,
-		.blocks = s.f_blocks,
-		.bfree = s.f_bfree,
-		.bavail = s.f_bavail,
-		.files = s.f_files,
-		.ffree = s.f_ffree,
-		.fsid = (uint64_t)(uint32_t)s.f_fsid.__val[0] | (uint64_t)(uint32_t)s.f_fsid.__val[1] << 32,
-		.namelen = (uint32_t)s.f_namelen,
+	    .type = (uint32_t)s.f_type,
+	    .bsize = (uint32_t)s.f_bsize,
+	    .blocks = s.f_blocks,
+	    .bfree = s.f_bfree,
+	    .bavail = s.f_bavail,
+	    .files = s.f_files,
+	    .ffree = s.f_ffree,
+	    .fsid = (uint64_t)(uint32_t)s.f_fsid.__val[0] | (uint64_t)(uint32_t)s.f_fsid.__val[1]
+	                                                        << 32,
+	    .namelen = (uint32_t)s.f_namelen,
 	};
 	return 0;
 }

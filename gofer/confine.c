@@ -1,17 +1,15 @@
-/* What the gofer gives up before it serves.
- *
- * Namespaces: the process was cloned into them (spawn.c). Here it gets its root: a small read-only tmpfs with one
- * directory (or file) for each export, where the exported tree is bound, recursively. The exports'
- * descriptors came from outside and know the host's whole tree through ".."; they are replaced by ones of the bound trees,
- * above which there is nothing but that tmpfs. Its /proc/self/fd, which is the way to open fids (host.c), becomes one of a
- * proc of the gofer's own pid namespace, where a broken-into gofer finds no process but itself; where the host
- * forbids such a mount, it stays the one of before.
- *
- * Owners: a user namespace of an ordinary user maps one id, and shows all others as the overflow id. Nearly
- * all of them are root's in truth (/usr, /etc), so that is what the guest is told.
- *
- * Capabilities: those that file access needs, and for a namespace of one id none: what the user may not read, the
- * gofer may not either. Then no_new_privs, and the filter (filter.c) when the threads have started. */
+/* What the gofer gives up before it serves. * * Namespaces: the process was cloned into them
+ * (spawn.c). Here it gets its root: a small read-only tmpfs with one * directory (or file) for
+ * each export, where the exported tree is bound, recursively. The exports' * descriptors came
+ * from outside and know the host's whole tree through ".."; they are replaced by ones of the
+ * bound trees, * above which there is nothing but that tmpfs. Its /proc/self/fd, which is the way
+ * to open fids (host.c), becomes one of a * proc of the gofer's own pid namespace, where a
+ * broken-into gofer finds no process but itself; where the host * forbids such a mount, it stays
+ * the one of before. * * Owners: a user namespace of an ordinary user maps one id, and shows all
+ * others as the overflow id. Nearly * all of them are root's in truth (/usr, /etc), so that is
+ * what the guest is told. * * Capabilities: those that file access needs, and for a namespace of
+ * one id none: what the user may not read, the * gofer may not either. Then no_new_privs, and the
+ * filter (filter.c) when the threads have started. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -79,12 +77,12 @@ static void restrict_mount(const char *at, uint32_t flags)
 	if (!(flags & GOFER_DEVICES))
 		attr.attr_set |= MOUNT_ATTR_NODEV;
 	if (syscall(SYS_mount_setattr, AT_FDCWD, at, AT_RECURSIVE | AT_SYMLINK_NOFOLLOW, &attr,
-		    sizeof(attr)) < 0)
+	            sizeof(attr)) < 0)
 		log_debug("mount_setattr %s: %s", at, strerror(errno)); /* Linux before 5.12 */
 }
 
-/* Binds the tree of e at `at` by its path (a descriptor of another mount namespace can't be bound). The old root is at
- * /old. */
+/* Binds the tree of e at `at` by its path (a descriptor of another mount namespace can't be
+ * bound). The old root is at * /old. */
 static int bind_export(struct gofer_export *e, const char *path, const char *at, bool *bound)
 {
 	char old[PATH_MAX + 8];
@@ -126,7 +124,8 @@ static int replace_fd(int fd, const char *path)
 static void private_proc(void)
 {
 	if (mkdir("/proc", 0755) < 0 ||
-	    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid,hidepid=2") < 0 ||
+	    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+	          "subset=pid,hidepid=2") < 0 ||
 	    host_init() < 0)
 		log_debug("no proc of its own: %s", strerror(errno));
 	umount2("/proc", MNT_DETACH);
@@ -138,16 +137,17 @@ static int stage_root(void)
 	const char *stage = stage_dir();
 
 	if (mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("gofer", stage, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=64k") < 0 ||
-	    chdir(stage) < 0 || mkdir("old", 0755) < 0 ||
-	    syscall(SYS_pivot_root, ".", "old") < 0 || chdir("/") < 0)
+	    mount("gofer", stage, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=64k") <
+	        0 ||
+	    chdir(stage) < 0 || mkdir("old", 0755) < 0 || syscall(SYS_pivot_root, ".", "old") < 0 ||
+	    chdir("/") < 0)
 		return -errno;
 	return 0;
 }
 
 static int enter_root(const struct gofer_config *cfg)
 {
-	char (*paths)[PATH_MAX] = calloc(cfg->n, PATH_MAX), at[32];
+	char(*paths)[PATH_MAX] = calloc(cfg->n, PATH_MAX), at[32];
 	bool bound;
 	int err;
 
@@ -165,15 +165,16 @@ static int enter_root(const struct gofer_config *cfg)
 		if (!err && bound)
 			err = replace_fd(e->fd, at);
 		else if (!err)
-			log_warn("%s: served from outside the gofer's root", e->name ? e->name : "?");
+			log_warn("%s: served from outside the gofer's root",
+			         e->name ? e->name : "?");
 	}
 	free(paths);
 	if (err)
 		return err;
 	private_proc();
 	if (umount2("/old", MNT_DETACH) < 0 ||
-	    mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
-		  NULL) < 0)
+	    mount(NULL, "/", NULL,
+	          MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
 		return -errno;
 	return fchdir(host_proc_fd()) < 0 ? -errno : 0;
 }
@@ -216,7 +217,8 @@ static uint64_t wanted_caps(const struct gofer_config *cfg, bool one_id)
 	caps = CAP(CAP_DAC_READ_SEARCH) | CAP(CAP_DAC_OVERRIDE);
 	for (size_t i = 0; i < cfg->n; i++) {
 		if (!(cfg->exports[i].flags & GOFER_READONLY))
-			caps |= CAP(CAP_CHOWN) | CAP(CAP_FOWNER) | CAP(CAP_FSETID) | CAP(CAP_SETFCAP);
+			caps |=
+			    CAP(CAP_CHOWN) | CAP(CAP_FOWNER) | CAP(CAP_FSETID) | CAP(CAP_SETFCAP);
 		if (cfg->exports[i].flags & GOFER_DEVICES)
 			caps |= CAP(CAP_MKNOD);
 	}
@@ -265,8 +267,9 @@ int confine_enter(const struct gofer_config *cfg)
 	if (err) {
 		err = confine_landlock(cfg);
 		if (err)
-			log_warn("neither namespaces nor Landlock here (%s): only the filter confines it",
-				 strerror(-err));
+			log_warn("neither namespaces nor Landlock here (%s): only the filter "
+			         "confines it",
+			         strerror(-err));
 		else
 			log_info("no namespaces here: confined by Landlock and the filter");
 	}

@@ -1,5 +1,5 @@
-/* Fids: the client's names for files. Each holds an O_PATH descriptor, which follows the file wherever it is renamed
- * to, also out of the tree. */
+/* Fids: the client's names for files. Each holds an O_PATH descriptor, which follows the file
+ * wherever it is renamed * to, also out of the tree. */
 #include "gofer/gofer_impl.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@ static struct fid *fid_find_locked(struct conn *c, uint32_t num)
 }
 
 int fid_bind(struct conn *c, uint32_t num, int fd, const struct stat *st, uint32_t traits,
-	     struct fid **out)
+             struct fid **out)
 {
 	struct fid *f = calloc(1, sizeof(*f));
 	int err = 0;

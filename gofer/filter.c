@@ -1,7 +1,6 @@
-/* What the gofer may ask of its host once it serves: file calls, its own memory and threads, and the
- * two calls that move messages over sockets it has. No call makes a socket, a process or a program.
- *
- * Whatever is not listed is answered EPERM. */
+/* What the gofer may ask of its host once it serves: file calls, its own memory and threads, and
+ * the * two calls that move messages over sockets it has. No call makes a socket, a process or a
+ * program. * * Whatever is not listed is answered EPERM. */
 #include <errno.h>
 #include <fcntl.h>
 #include <seccomp.h>
@@ -19,7 +18,7 @@
 	/* io.c */                                                                                 \
 	X(pread64) X(pwrite64) X(fsync) X(fdatasync) X(fallocate)                                  \
 	/* names.c */                                                                              \
-	X(mkdirat) X(mknodat) X(symlinkat) X(linkat) X(unlinkat) X(renameat) X(renameat2)                      \
+	X(mkdirat) X(mknodat) X(symlinkat) X(linkat) X(unlinkat) X(renameat) X(renameat2)          \
 	/* attr.c, xattr.c */                                                                      \
 	X(ftruncate) X(fchownat) X(fchmodat) X(utimensat)                                          \
 	X(getxattr) X(setxattr) X(listxattr) X(removexattr)                                        \

@@ -19,7 +19,7 @@ struct conn;
 
 enum {
 	FID_ROOT = 1 << 0,   /* the export's root: its ".." is itself */
-	FID_HOLLOW = 1 << 1, /* the kernel's own files (proc, sysfs) mounted inside the tree: shown empty */
+	FID_HOLLOW = 1 << 1, /* the kernel's own files (proc, sysfs) inside the tree: shown empty */
 };
 
 /* What a fid has been opened for. */
@@ -90,12 +90,42 @@ struct request {
 	int donate;	 /* -1: none; closed after sending */
 };
 
+/* conn.c */
+struct worker;
+int conn_new(const struct gofer_export *e, uint32_t max_fids, struct conn **out);
+void conn_put(struct conn *c);
+/* The end of a connection; its contents go with the last request in flight. */
+void conn_kill(struct conn *c, const char *why);
+/* Becoming the one who receives; false: somebody else is. */
+bool conn_own(struct conn *c);
+/* Anyone may own it now who epoll tells that there is something to receive. op: EPOLL_CTL_ADD or
+ * MOD. */
+int conn_disown(struct conn *c, int op);
+int conn_ctl(struct conn *c, int op, uint32_t events);
+/* By the owner: the size of a whole message now in w->rx, 0 when there is none yet, or -errno: the
+ * connection is finished. */
+ssize_t conn_receive(struct conn *c, struct worker *w);
+/* Sends one message, with a descriptor unless it is -1. */
+int conn_send(struct conn *c, const void *buf, size_t len, int fd);
+
 /* server.c */
+extern struct gofer_server {
+	int epoll;
+	_Atomic int live; /* connections */
+	bool may_spin;	  /* there is a second CPU */
+	pthread_mutex_t done_mu;
+	pthread_cond_t done; /* live is 0 */
+} gofer_server;
+
 struct worker {
 	uint8_t *rx, *tx;
 	struct p9_msg t, r;
 };
 #define GOFER_WORKERS_DEFAULT 3
+/* How long a worker looks for the next message; doubled by each one found, halved by each look in
+ * vain, and below the least only tried at every 16th message. */
+#define GOFER_SPIN_MAX_NS 32000
+#define GOFER_SPIN_MIN_NS 4000
 #define GOFER_WORKERS_MAX 16
 #define GOFER_FLUSHES_MAX 64
 
@@ -103,7 +133,8 @@ struct worker {
 int request_serve(struct request *req);
 
 /* fid.c */
-/* Binds a new fid; consumes fd. -EBADF when num is taken or reserved, -EMFILE at the bound. *out may be NULL, else has a reference. */
+/* Binds a new fid; consumes fd. -EBADF when num is taken or reserved, -EMFILE at the bound. *out
+ * may be NULL, else has a reference. */
 int fid_bind(struct conn *c, uint32_t num, int fd, const struct stat *st, uint32_t traits,
 	     struct fid **out);
 struct fid *fid_lookup(struct conn *c, uint32_t num); /* with a reference; NULL: none */
@@ -118,11 +149,14 @@ DEFINE_AUTO_PUT(fid, struct fid *, fid_put)
 int host_init(void); /* keeps /proc/self/fd; before the root changes */
 /* 0: a name that may be given to the host: not empty, ".", "..", no slash, no NUL. */
 int host_check_name(const struct p9_str *name, char out[256]);
-int host_open_child(const struct fid *dir, const char *name, int *fd); /* O_PATH, no symlink followed */
-/* A new description of what fid names: flags O_ACCMODE and a few more. Regular files and directories only, and what the export's flags allow. */
+/* O_PATH, no symlink followed. */
+int host_open_child(const struct fid *dir, const char *name, int *fd);
+/* A new description of what fid names: flags O_ACCMODE and a few more. Regular files and
+ * directories only, and what the export's flags allow. */
 int host_reopen(const struct conn *c, const struct fid *f, int flags, int *fd);
 int host_reopen_fd(int path_fd, int flags);
-void host_fd_name(int fd, char out[16]); /* relative to the working directory, which is /proc/self/fd */
+/* Relative to the working directory, which is /proc/self/fd. */
+void host_fd_name(int fd, char out[16]);
 int host_proc_fd(void);
 /* FID_HOLLOW for a child of `dir` that st describes, or 0. */
 uint32_t host_traits(const struct fid *dir, int fd, const struct stat *st);
@@ -142,8 +176,9 @@ enum gofer_tier {
 	TIER_NAMESPACES, /* mount and pid namespaces, with or without a user namespace */
 	TIER_LANDLOCK,	 /* none to be had */
 };
-/* In the gofer, before it has threads: the root, capabilities, no_new_privs. May replace the exports' descriptors. */
+/* In the gofer, before it has threads: the root, capabilities, no_new_privs. May replace the
+ * exports' descriptors. */
 int confine_enter(const struct gofer_config *cfg);
 void confine_set_tier(enum gofer_tier tier, bool user_ns);
-int confine_filter(const struct gofer_config *cfg); /* filter.c; after threads started, for all of them */
+int confine_filter(const struct gofer_config *cfg); /* filter.c; after threads started, for all */
 int confine_landlock(const struct gofer_config *cfg); /* landlock.c */

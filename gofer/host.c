@@ -1,10 +1,10 @@
-/* From fids and names to host files.
- *
- * An O_PATH descriptor can be walked from and fstat'ed, but not read, chmod'ed or given attributes. The
- * way to those is the magic link /proc/self/fd/N. The gofer opens /proc/self/fd before it changes its
- * root, keeps the descriptor, and makes it its working directory, so that calls without an *at form
- * (truncate, getxattr) reach "N" as well. It is the only magic link followed, and only for fids whose type fstat has
- * shown to be a regular file or a directory, so that no open blocks or has effects on a device. */
+/* From fids and names to host files. * * An O_PATH descriptor can be walked from and fstat'ed,
+ * but not read, chmod'ed or given attributes. The * way to those is the magic link
+ * /proc/self/fd/N. The gofer opens /proc/self/fd before it changes its * root, keeps the
+ * descriptor, and makes it its working directory, so that calls without an *at form * (truncate,
+ * getxattr) reach "N" as well. It is the only magic link followed, and only for fids whose type
+ * fstat has * shown to be a regular file or a directory, so that no open blocks or has effects on
+ * a device. */
 #include "gofer/gofer_impl.h"
 
 #include <errno.h>
@@ -80,8 +80,8 @@ int host_open_child(const struct fid *dir, const char *name, int *fd)
 {
 	static _Atomic bool no_openat2;
 	struct open_how how = {
-		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	    .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
 	long n = -1;
 
@@ -202,11 +202,12 @@ int host_reopen(const struct conn *c, const struct fid *f, int flags, int *out)
 	return 0;
 }
 
-/* Qid paths name (device, inode) pairs, injectively: hashing them would make two files one some day. The device's
- * place in a table of those seen goes into the top byte. The first device (usually the only one) has 0, so that its files show
- * the inode numbers of the host. Inode numbers that need the top byte, and devices beyond the table, get numbers of
- * their own from a second table. */
-#define QID_DEVS 240
+/* Qid paths name (device, inode) pairs, injectively: hashing them would make two files one some
+ * day. The device's * place in a table of those seen goes into the top byte. The first device
+ * (usually the only one) has 0, so that its files show * the inode numbers of the host. Inode
+ * numbers that need the top byte, and devices beyond the table, get numbers of * their own from a
+ * second table. */
+#define QID_DEVS     240
 #define QID_INO_BITS 56
 
 struct odd_inode {
@@ -275,26 +276,26 @@ int host_stat(int fd, const char *name, struct p9_attr *a, struct stat *st)
 	struct statx sx;
 
 	if (statx(fd, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
-		  STATX_BASIC_STATS | STATX_BTIME, &sx) < 0)
+	          STATX_BASIC_STATS | STATX_BTIME, &sx) < 0)
 		return -errno;
 	*a = (struct p9_attr){
-		.valid = P9_GETATTR_BASIC | (sx.stx_mask & STATX_BTIME ? P9_GETATTR_BTIME : 0),
-		.mode = sx.stx_mode,
-		.uid = sx.stx_uid,
-		.gid = sx.stx_gid,
-		.nlink = sx.stx_nlink,
-		.rdev = makedev(sx.stx_rdev_major, sx.stx_rdev_minor),
-		.size = sx.stx_size,
-		.blksize = sx.stx_blksize,
-		.blocks = sx.stx_blocks,
-		.atime_sec = (uint64_t)sx.stx_atime.tv_sec,
-		.atime_nsec = sx.stx_atime.tv_nsec,
-		.mtime_sec = (uint64_t)sx.stx_mtime.tv_sec,
-		.mtime_nsec = sx.stx_mtime.tv_nsec,
-		.ctime_sec = (uint64_t)sx.stx_ctime.tv_sec,
-		.ctime_nsec = sx.stx_ctime.tv_nsec,
-		.btime_sec = (uint64_t)sx.stx_btime.tv_sec,
-		.btime_nsec = sx.stx_btime.tv_nsec,
+	    .valid = P9_GETATTR_BASIC | (sx.stx_mask & STATX_BTIME ? P9_GETATTR_BTIME : 0),
+	    .mode = sx.stx_mode,
+	    .uid = sx.stx_uid,
+	    .gid = sx.stx_gid,
+	    .nlink = sx.stx_nlink,
+	    .rdev = makedev(sx.stx_rdev_major, sx.stx_rdev_minor),
+	    .size = sx.stx_size,
+	    .blksize = sx.stx_blksize,
+	    .blocks = sx.stx_blocks,
+	    .atime_sec = (uint64_t)sx.stx_atime.tv_sec,
+	    .atime_nsec = sx.stx_atime.tv_nsec,
+	    .mtime_sec = (uint64_t)sx.stx_mtime.tv_sec,
+	    .mtime_nsec = sx.stx_mtime.tv_nsec,
+	    .ctime_sec = (uint64_t)sx.stx_ctime.tv_sec,
+	    .ctime_nsec = sx.stx_ctime.tv_nsec,
+	    .btime_sec = (uint64_t)sx.stx_btime.tv_sec,
+	    .btime_nsec = sx.stx_btime.tv_nsec,
 	};
 	if (overflow.remap && a->uid == overflow.uid)
 		a->uid = 0;
@@ -311,8 +312,8 @@ int host_stat(int fd, const char *name, struct p9_attr *a, struct stat *st)
 	return 0;
 }
 
-/* File systems that are the kernel's interface and not files: what they tell is about the host, and some of it acts on
- * the host. Exporting one on purpose, as a tree of its own, works. */
+/* File systems that are the kernel's interface and not files: what they tell is about the host,
+ * and some of it acts on * the host. Exporting one on purpose, as a tree of its own, works. */
 static bool kernel_magic(unsigned long magic)
 {
 	switch (magic) {

@@ -43,8 +43,8 @@ int serve_openfd(struct request *req, const struct p9_topenfd *t, struct p9_rope
 	if (err)
 		return err;
 	r->donated = t->flags == O_RDONLY   ? P9_DONATED_READ
-		     : t->flags == O_WRONLY ? P9_DONATED_WRITE
-					    : P9_DONATED_RDWR;
+	             : t->flags == O_WRONLY ? P9_DONATED_WRITE
+	                                    : P9_DONATED_RDWR;
 	return 0;
 }
 
@@ -144,12 +144,12 @@ int serve_allocate(struct request *req, const struct p9_tallocate *t, struct p9_
 static void lock_to_flock(uint8_t type, uint64_t start, uint64_t length, struct flock *fl)
 {
 	*fl = (struct flock){
-		.l_type = type == P9_LOCK_RDLCK	  ? F_RDLCK
-			  : type == P9_LOCK_WRLCK ? F_WRLCK
-						  : F_UNLCK,
-		.l_whence = SEEK_SET,
-		.l_start = (off_t)start,
-		.l_len = (off_t)length,
+	    .l_type = type == P9_LOCK_RDLCK   ? F_RDLCK
+	              : type == P9_LOCK_WRLCK ? F_WRLCK
+	                                      : F_UNLCK,
+	    .l_whence = SEEK_SET,
+	    .l_start = (off_t)start,
+	    .l_len = (off_t)length,
 	};
 }
 
@@ -186,9 +186,9 @@ int serve_getlock(struct request *req, const struct p9_tgetlock *t, struct p9_rg
 		return -EBADF;
 	if (fcntl(f->open_fd, F_OFD_GETLK, &fl) < 0)
 		return -errno;
-	r->type = fl.l_type == F_RDLCK	 ? P9_LOCK_RDLCK
-		  : fl.l_type == F_WRLCK ? P9_LOCK_WRLCK
-					 : P9_LOCK_UNLCK;
+	r->type = fl.l_type == F_RDLCK   ? P9_LOCK_RDLCK
+	          : fl.l_type == F_WRLCK ? P9_LOCK_WRLCK
+	                                 : P9_LOCK_UNLCK;
 	r->start = (uint64_t)fl.l_start;
 	r->length = (uint64_t)fl.l_len;
 	r->proc_id = t->proc_id;

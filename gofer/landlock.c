@@ -1,5 +1,6 @@
-/* Where there are no namespaces: Landlock keeps opens and changes below the exported trees. It says nothing about stat
- * and the like; those have no way out either but a descriptor, and all that the gofer has are of the trees. */
+/* Where there are no namespaces: Landlock keeps opens and changes below the exported trees. It
+ * says nothing about stat * and the like; those have no way out either but a descriptor, and all
+ * that the gofer has are of the trees. */
 #include <errno.h>
 #include <linux/landlock.h>
 #include <sys/syscall.h>
@@ -16,8 +17,8 @@
 
 #define ACCESS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define ACCESS_FILE                                                                                \
-	(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_EXECUTE | \
-	 LANDLOCK_ACCESS_FS_TRUNCATE)
+	(LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |                            \
+	 LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_TRUNCATE)
 /* The first version's 13 rights. */
 #define ACCESS_V1 ((1ULL << 13) - 1)
 
@@ -36,7 +37,8 @@ int confine_landlock(const struct gofer_config *cfg)
 {
 	struct landlock_ruleset_attr attr;
 	AUTO(fd) int rules = -1;
-	int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	int abi =
+	    (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 
 	if (abi < 1)
 		return abi < 0 ? -errno : -ENOSYS;
@@ -46,8 +48,9 @@ int confine_landlock(const struct gofer_config *cfg)
 		return -errno;
 	for (size_t i = 0; i < cfg->n; i++) {
 		struct landlock_path_beneath_attr path = {
-			.parent_fd = cfg->exports[i].fd,
-			.allowed_access = attr.handled_access_fs & ~(uint64_t)LANDLOCK_ACCESS_FS_EXECUTE,
+		    .parent_fd = cfg->exports[i].fd,
+		    .allowed_access =
+		        attr.handled_access_fs & ~(uint64_t)LANDLOCK_ACCESS_FS_EXECUTE,
 		};
 		struct stat st;
 

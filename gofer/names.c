@@ -15,13 +15,14 @@ struct making {
 	uint64_t rdev;
 	char target[4097];
 	/* the result */
-	int fd;	   /* O_PATH */
+	int fd;    /* O_PATH */
 	int rw_fd; /* regular files */
 	struct p9_attr attr;
 	struct stat st;
 };
 
-/* What was made can't be used (descriptors ran out): the client may try again, and must not find it there. */
+/* What was made can't be used (descriptors ran out): the client may try again, and must not find
+ * it there. */
 static void make_undo(struct fid *dir, const struct making *m)
 {
 	if (m->name[0])
@@ -34,7 +35,7 @@ static int make_regular(struct fid *dir, struct making *m)
 
 	if (m->name[0])
 		fd = openat(dir->fd, m->name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC,
-			    m->mode & 07777);
+		            m->mode & 07777);
 	else
 		fd = openat(dir->fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, m->mode & 07777);
 	if (fd < 0)
@@ -79,8 +80,8 @@ static int make_special(struct conn *c, struct fid *dir, struct making *m)
 	return n;
 }
 
-/* The owner and the mode bits that creation does not set. An ordinary user can't give files away: then
- * they stay its own. */
+/* The owner and the mode bits that creation does not set. An ordinary user can't give files away:
+ * then * they stay its own. */
 static int make_finish(struct making *m)
 {
 	uint32_t bits = m->mode & 07777;
@@ -180,7 +181,7 @@ int serve_make(struct request *req, const struct p9_tmake *t, struct p9_rmake *r
 
 /* 9P2000.L's forms of the same, without a fid for what was made. */
 static int make_plain(struct conn *c, uint32_t dfid, const struct p9_str *name, struct making *m,
-		      struct p9_qid *qid)
+                      struct p9_qid *qid)
 {
 	AUTO(fid) struct fid *dir = fid_lookup(c, dfid);
 	int err;
@@ -224,7 +225,8 @@ int serve_mkdir(struct request *req, const struct p9_tmkdir *t, struct p9_rmkdir
 	return make_plain(req->conn, t->dfid, &t->name, &m, &r->qid);
 }
 
-/* The fid moves from the directory to the new, open file. An existing file is opened, unless O_EXCL. */
+/* The fid moves from the directory to the new, open file. An existing file is opened, unless
+ * O_EXCL. */
 int serve_lcreate(struct request *req, const struct p9_tlcreate *t, struct p9_rlcreate *r)
 {
 	struct conn *c = req->conn;
@@ -297,7 +299,7 @@ int serve_link(struct request *req, const struct p9_tlink *t, struct p9_rlink *r
 }
 
 static int rename_names(struct conn *c, uint32_t olddfid, const struct p9_str *oldname,
-			uint32_t newdfid, const struct p9_str *newname, unsigned flags)
+                        uint32_t newdfid, const struct p9_str *newname, unsigned flags)
 {
 	AUTO(fid) struct fid *olddir = fid_lookup(c, olddfid);
 	AUTO(fid) struct fid *newdir = fid_lookup(c, newdfid);
@@ -330,7 +332,8 @@ int serve_rename2(struct request *req, const struct p9_trename2 *t, struct p9_rr
 	return rename_names(req->conn, t->olddfid, &t->oldname, t->newdfid, &t->newname, t->flags);
 }
 
-/* By fid, whose name is not known here: clients fall back from Trenameat to this, never the other way. */
+/* By fid, whose name is not known here: clients fall back from Trenameat to this, never the other
+ * way. */
 int serve_rename(struct request *req, const struct p9_trename *t, struct p9_rrename *r)
 {
 	return -EOPNOTSUPP;

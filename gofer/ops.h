@@ -1,5 +1,6 @@
-/* One function a request. Each fills in *r and returns 0 or -errno. r's strings and data may lie in req->tx
- * (behind the offset where encoding puts them) or in memory that lives as long as req. */
+/* One function a request. Each fills in *r and returns 0 or -errno. r's strings and data may lie
+ * in req->tx * (behind the offset where encoding puts them) or in memory that lives as long as
+ * req. */
 #pragma once
 
 #include "gofer/gofer_impl.h"
@@ -7,7 +8,7 @@
 /* X(name) for 9P2000.L, E(name) for the extension */
 #define GOFER_OPS(X, E)                                                                            \
 	/* session.c */                                                                            \
-	X(version) X(auth) X(attach) X(clunk) X(remove) E(mount) E(clunkmany)                               \
+	X(version) X(auth) X(attach) X(clunk) X(remove) E(mount) E(clunkmany)          \
 	/* walk.c */                                                                               \
 	X(walk) X(readlink) X(readdir) E(lookup) E(list)                                           \
 	/* names.c */                                                                              \
@@ -20,7 +21,8 @@
 	/* xattr.c */                                                                              \
 	X(xattrwalk) X(xattrcreate) E(getxattr) E(setxattr) E(removexattr)
 
-#define OP(name) int serve_##name(struct request *req, const struct p9_t##name *t, struct p9_r##name *r);
+#define OP(name)                                                                                   \
+	int serve_##name(struct request *req, const struct p9_t##name *t, struct p9_r##name *r);
 GOFER_OPS(OP, OP)
 #undef OP
 

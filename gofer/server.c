@@ -1,17 +1,14 @@
-/* The server: a fixed pool of workers on one epoll instance.
- *
- *	worker:	epoll_wait -> one connection, now owned by us
- *		receive one message, note its tag as in flight
- *		disown and arm (EPOLLONESHOT): another worker may take its next message
- *		serve; send the reply; answer the Tflushes that waited for this tag
- *		own it again, unarmed, and look for the next for a short while, if that has paid
- *		lately: waking a sleeping worker costs ten times what serving a lookup does
- *
- * So requests of one connection are served concurrently and replies overtake each other, but
- * messages are *noted* in the order of their arrival: a Tflush always finds the request it means, unless that was
- * answered already. No worker waits for another: Tflush leaves its tag with the request in flight.
- *
- * A connection that breaks the protocol, or is hung up, is closed; with the last one the gofer ends. */
+/* The server: a fixed pool of workers on one epoll instance. * *  worker: epoll_wait -> one
+ * connection, now owned by us *         receive one message, note its tag as in flight *
+ * disown and arm (EPOLLONESHOT): another worker may take its next message *               serve;
+ * send the reply; answer the Tflushes that waited for this tag *           own it again, unarmed,
+ * and look for the next for a short while, if that has paid *              lately: waking a
+ * sleeping worker costs ten times what serving a lookup does * * So requests of one connection
+ * are served concurrently and replies overtake each other, but * messages are *noted* in the
+ * order of their arrival: a Tflush always finds the request it means, unless that was * answered
+ * already. No worker waits for another: Tflush leaves its tag with the request in flight. * * A
+ * connection that breaks the protocol, or is hung up, is closed; with the last one the gofer
+ * ends. */
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -29,18 +26,11 @@
 #include "gofer/gofer_impl.h"
 
 #define WORKER_STACK (128 * 1024)
-/* How long a worker looks for the next message; doubled by each one found, halved by each look in vain, and
- * below the least only tried at every 16th message. */
-#define SPIN_MAX_NS 32000
-#define SPIN_MIN_NS 4000
 
-static struct {
-	int epoll;
-	_Atomic int live; /* connections */
-	bool may_spin;	  /* there is a second CPU */
-	pthread_mutex_t done_mu;
-	pthread_cond_t done;
-} server = {.done_mu = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+struct gofer_server gofer_server = {
+    .done_mu = PTHREAD_MUTEX_INITIALIZER,
+    .done = PTHREAD_COND_INITIALIZER,
+};
 
 static uint64_t now_ns(void)
 {
@@ -48,180 +38,6 @@ static uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
-/* The struct itself is never freed (there are as many as exports): a worker may just have been told about a
- * connection that another one ends. */
-static void conn_put(struct conn *c)
-{
-	if (!ref_put(&c->ref))
-		return;
-	fid_unbind_all(c);
-	htable_destroy(&c->fids);
-	close(c->root_fd);
-	close(c->sock);
-	free(c->rx);
-}
-
-static int conn_new(const struct gofer_export *e, uint32_t max_fids, struct conn **out)
-{
-	struct conn *c = calloc(1, sizeof(*c));
-	socklen_t len = sizeof(int);
-	int type;
-
-	if (!c)
-		return -ENOMEM;
-	if (getsockopt(e->sock, SOL_SOCKET, SO_TYPE, &type, &len) < 0) {
-		free(c);
-		return -errno;
-	}
-	ref_init(&c->ref);
-	c->sock = e->sock;
-	c->root_fd = e->fd;
-	c->flags = e->flags;
-	c->name = e->name ? e->name : "?";
-	c->seqpacket = type == SOCK_SEQPACKET;
-	c->spin_ns = SPIN_MAX_NS;
-	c->max_fids = max_fids;
-	mutex_init(&c->send_mu, LOCK_NONE);
-	mutex_init(&c->mu, LOCK_P9);
-	list_init(&c->inflight);
-	*out = c;
-	return 0;
-}
-
-/* The end of a connection; its memory goes with the last request in flight. */
-static void conn_kill(struct conn *c, const char *why)
-{
-	if (atomic_exchange(&c->dead, true))
-		return;
-	log_debug("%s: %s", c->name, why);
-	epoll_ctl(server.epoll, EPOLL_CTL_DEL, c->sock, NULL);
-	shutdown(c->sock, SHUT_RDWR);
-	conn_put(c);
-	if (atomic_fetch_sub(&server.live, 1) == 1) {
-		pthread_mutex_lock(&server.done_mu);
-		pthread_cond_broadcast(&server.done);
-		pthread_mutex_unlock(&server.done_mu);
-	}
-}
-
-static bool conn_own(struct conn *c)
-{
-	bool no = false;
-
-	return atomic_compare_exchange_strong(&c->owned, &no, true);
-}
-
-static int conn_ctl(struct conn *c, int op, uint32_t events)
-{
-	struct epoll_event ev = {.events = events, .data.ptr = c};
-
-	return epoll_ctl(server.epoll, op, c->sock, &ev) < 0 ? -errno : 0;
-}
-
-/* Anyone may own it who epoll tells that there is something to receive. */
-static int conn_disown(struct conn *c, int op)
-{
-	atomic_store(&c->owned, false);
-	return conn_ctl(c, op, EPOLLIN | EPOLLRDHUP | EPOLLONESHOT);
-}
-
-/* Receiving: the size of a whole message now in w->rx, 0 when there is none yet, or -errno: the
- * connection is finished. Descriptors that a client sends are dropped by the kernel: we offer no room for them. */
-static ssize_t receive_packet(struct conn *c, struct worker *w)
-{
-	ssize_t n;
-
-	do
-		n = recv(c->sock, w->rx, P9_MSIZE_MAX, MSG_DONTWAIT | MSG_TRUNC);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == EAGAIN ? 0 : -errno;
-	if (n == 0)
-		return -EPIPE;
-	return n < P9_HDR_SIZE || n > P9_MSIZE_MAX ? -EBADMSG : n;
-}
-
-static ssize_t receive_stream(struct conn *c, struct worker *w)
-{
-	size_t want = 4;
-	uint8_t *full;
-
-	if (!c->rx)
-		c->rx = malloc(P9_MSIZE_MAX);
-	if (!c->rx)
-		return -ENOMEM;
-	for (;;) {
-		ssize_t n;
-
-		if (c->rx_have >= 4) {
-			struct p9_cur cur = p9_cur(c->rx, 4);
-			uint32_t size;
-
-			p9_get_u32(&cur, &size);
-			if (size < P9_HDR_SIZE || size > (c->msize ? c->msize : P9_MSIZE_MIN))
-				return -EBADMSG;
-			want = size;
-		}
-		if (c->rx_have == want)
-			break;
-		n = recv(c->sock, c->rx + c->rx_have, want - c->rx_have, MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno == EAGAIN ? 0 : -errno;
-		if (n == 0)
-			return -EPIPE;
-		c->rx_have += (size_t)n;
-	}
-	full = c->rx;
-	c->rx = w->rx;
-	w->rx = full;
-	c->rx_have = 0;
-	return (ssize_t)want;
-}
-
-/* Sends one message, with a descriptor unless it is -1. */
-static int conn_send(struct conn *c, const void *buf, size_t len, int fd)
-{
-	union {
-		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec iov = {(void *)buf, len};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	ssize_t n;
-	int err = 0;
-
-	if (fd >= 0) {
-		struct cmsghdr *cm = &control.align;
-
-		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control.buf);
-		cm->cmsg_level = SOL_SOCKET;
-		cm->cmsg_type = SCM_RIGHTS;
-		cm->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(cm), &fd, sizeof(int));
-	}
-	if (!c->seqpacket)
-		mutex_lock(&c->send_mu);
-	while (iov.iov_len > 0) {
-		n = sendmsg(c->sock, &msg, MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			err = -errno;
-			break;
-		}
-		iov.iov_base = (char *)iov.iov_base + n;
-		iov.iov_len -= (size_t)n;
-		msg.msg_control = NULL;
-		msg.msg_controllen = 0;
-	}
-	if (!c->seqpacket)
-		mutex_unlock(&c->send_mu);
-	return err;
 }
 
 static int reply_send(struct conn *c, struct worker *w, uint16_t tag, int err, int fd)
@@ -245,9 +61,7 @@ static int reply_send(struct conn *c, struct worker *w, uint16_t tag, int err, i
 /* The newest of that tag: an older one has been answered. */
 static struct inflight *inflight_find_locked(struct conn *c, uint16_t tag)
 {
-	list_for_each(f, &c->inflight, struct inflight, node)
-		if (f->tag == tag)
-			return f;
+	list_for_each(f, &c->inflight, struct inflight, node) if (f->tag == tag) return f;
 	return NULL;
 }
 
@@ -289,7 +103,8 @@ static int inflight_end(struct conn *c, struct worker *w, struct inflight *f)
 	mutex_lock(&c->mu);
 	list_del_init(&f->node);
 	mutex_unlock(&c->mu);
-	list_for_each_safe(fl, &f->flushes, struct flush, node) {
+	list_for_each_safe(fl, &f->flushes, struct flush, node)
+	{
 		w->r.type = P9_rflush;
 		if (!err)
 			err = reply_send(c, w, fl->tag, 0, -1);
@@ -349,12 +164,12 @@ static int request_run(struct conn *c, struct worker *w, struct inflight *f)
 	return inflight_end(c, w, f) < 0 ? -EPIPE : err;
 }
 
-/* One message of a connection that we own, and own no longer afterwards. 1: served; 0: there was none;
- * negative: the connection has ended. */
+/* One message of a connection that we own, and own no longer afterwards. 1: served; 0: there was
+ * none; * negative: the connection has ended. */
 static int worker_receive(struct worker *w, struct conn *c, bool wait)
 {
 	struct inflight f;
-	ssize_t n = c->seqpacket ? receive_packet(c, w) : receive_stream(c, w);
+	ssize_t n = conn_receive(c, w);
 	bool first;
 	int err;
 
@@ -385,26 +200,26 @@ static int worker_receive(struct worker *w, struct conn *c, bool wait)
 	return err ? err : 1;
 }
 
-/* The connection's next message, if it comes soon. Owns the connection meanwhile, so that no other worker
- * is woken. */
+/* The connection's next message, if it comes soon. Owns the connection meanwhile, so that no
+ * other worker * is woken. */
 static int worker_spin(struct worker *w, struct conn *c)
 {
 	unsigned spin = c->spin_ns;
 	uint64_t until;
 	int n = 0;
 
-	if (spin < SPIN_MIN_NS && ++c->spin_skips < 16)
+	if (spin < GOFER_SPIN_MIN_NS && ++c->spin_skips < 16)
 		return 0;
 	if (!conn_own(c))
 		return 0;
 	c->spin_skips = 0;
-	until = c->replied_ns + (spin < SPIN_MIN_NS ? SPIN_MIN_NS : spin);
+	until = c->replied_ns + (spin < GOFER_SPIN_MIN_NS ? GOFER_SPIN_MIN_NS : spin);
 	conn_ctl(c, EPOLL_CTL_MOD, EPOLLONESHOT);
 	do
 		n = worker_receive(w, c, true);
 	while (n == 0 && now_ns() < until);
-	spin = n ? spin * 2 + SPIN_MIN_NS : spin / 2;
-	c->spin_ns = spin > SPIN_MAX_NS ? SPIN_MAX_NS : spin;
+	spin = n ? spin * 2 + GOFER_SPIN_MIN_NS : spin / 2;
+	c->spin_ns = spin > GOFER_SPIN_MAX_NS ? GOFER_SPIN_MAX_NS : spin;
 	if (n == 0 && conn_disown(c, EPOLL_CTL_MOD) < 0)
 		conn_kill(c, "epoll");
 	return n;
@@ -418,7 +233,7 @@ static void worker_serve(struct worker *w, struct conn *c)
 		return;
 	if (conn_own(c)) {
 		n = worker_receive(w, c, false);
-		while (n > 0 && server.may_spin)
+		while (n > 0 && gofer_server.may_spin)
 			n = worker_spin(w, c);
 	}
 	conn_put(c);
@@ -437,7 +252,7 @@ static void *worker_main(void *arg)
 	struct epoll_event ev;
 
 	for (;;) {
-		int n = epoll_wait(server.epoll, &ev, 1, -1);
+		int n = epoll_wait(gofer_server.epoll, &ev, 1, -1);
 
 		if (n == 1)
 			worker_serve(w, ev.data.ptr);
@@ -496,7 +311,7 @@ static int exports_start(const struct gofer_config *cfg, uint32_t nofile)
 
 		if (err || !c)
 			return err;
-		atomic_fetch_add(&server.live, 1);
+		atomic_fetch_add(&gofer_server.live, 1);
 		err = conn_disown(c, EPOLL_CTL_ADD);
 		if (err)
 			return err;
@@ -513,9 +328,9 @@ int gofer_serve(const struct gofer_config *cfg)
 	signal(SIGPIPE, SIG_IGN);
 	umask(0);
 	mallopt(M_ARENA_MAX, 1);
-	server.may_spin = cpus_usable() > 1;
-	server.epoll = epoll_create1(EPOLL_CLOEXEC);
-	err = server.epoll < 0 ? -errno : host_init();
+	gofer_server.may_spin = cpus_usable() > 1;
+	gofer_server.epoll = epoll_create1(EPOLL_CLOEXEC);
+	err = gofer_server.epoll < 0 ? -errno : host_init();
 	if (!err && cfg->confinement != GOFER_UNCONFINED)
 		err = confine_enter(cfg);
 	if (!err)
@@ -528,10 +343,10 @@ int gofer_serve(const struct gofer_config *cfg)
 		log_error("cannot serve: %s", strerror(-err));
 		return 1;
 	}
-	pthread_mutex_lock(&server.done_mu);
-	while (atomic_load(&server.live) > 0)
-		pthread_cond_wait(&server.done, &server.done_mu);
-	pthread_mutex_unlock(&server.done_mu);
+	pthread_mutex_lock(&gofer_server.done_mu);
+	while (atomic_load(&gofer_server.live) > 0)
+		pthread_cond_wait(&gofer_server.done, &gofer_server.done_mu);
+	pthread_mutex_unlock(&gofer_server.done_mu);
 	return 0;
 }
 

@@ -24,7 +24,7 @@ int serve_version(struct request *req, const struct p9_tversion *t, struct p9_rv
 	if (c->extended)
 		v = P9_VERSION_SENTRY;
 	else if (t->version.len >= strlen(P9_VERSION) &&
-		 memcmp(t->version.p, P9_VERSION, strlen(P9_VERSION)) == 0)
+	         memcmp(t->version.p, P9_VERSION, strlen(P9_VERSION)) == 0)
 		v = P9_VERSION;
 	r->msize = t->msize < P9_MSIZE_MAX ? t->msize : P9_MSIZE_MAX;
 	c->msize = r->msize;

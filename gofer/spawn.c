@@ -1,12 +1,9 @@
-/* Starting the gofer's process.
- *
- * The process is made in new namespaces by clone itself, so that it is one process and not two (a pid namespace
- * begins with the child of who asks for it). Only the parent may map more than one id into the child's user
- * namespace: the child waits on a pipe for "mapped", and ends when the pipe does instead. Tiers, in
- * this order:
- *	user, mount, pid, ipc namespaces
- *	the same without a user namespace, for root where those are forbidden
- *	none: Landlock and the filter alone (landlock.c) */
+/* Starting the gofer's process. * * The process is made in new namespaces by clone itself, so
+ * that it is one process and not two (a pid namespace * begins with the child of who asks for
+ * it). Only the parent may map more than one id into the child's user * namespace: the child
+ * waits on a pipe for "mapped", and ends when the pipe does instead. Tiers, in * this order: *
+ * user, mount, pid, ipc namespaces *      the same without a user namespace, for root where those
+ * are forbidden * none: Landlock and the filter alone (landlock.c) */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -33,7 +30,8 @@ static int write_file(const char *path, const char *text, size_t n)
 	return 0;
 }
 
-/* Every id that exists here, as itself: needs privilege here. The text of our own map names them. */
+/* Every id that exists here, as itself: needs privilege here. The text of our own map names them.
+ */
 static int map_identity(pid_t pid, const char *kind)
 {
 	char path[64], out[4096];
@@ -47,7 +45,7 @@ static int map_identity(pid_t pid, const char *kind)
 		return -errno;
 	while (n + 64 < sizeof(out) && fscanf(f, "%lu %lu %lu", &inside, &outside, &count) == 3)
 		n += (size_t)snprintf(out + n, sizeof(out) - n, "%lu %lu %lu\n", inside, inside,
-				      count);
+		                      count);
 	fclose(f);
 	snprintf(path, sizeof(path), "/proc/%d/%s", pid, kind);
 	return write_file(path, out, n);
@@ -117,7 +115,8 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	for (int s = 1; s < 32; s++)
 		signal(s, SIG_DFL);
-	/* The terminal's signals are for the launcher and the guest: the gofer ends when the sentry has. */
+	/* The terminal's signals are for the launcher and the guest: the gofer ends when the
+	 * sentry has. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGQUIT, SIG_IGN);
 	signal(SIGTSTP, SIG_IGN);

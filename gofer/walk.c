@@ -8,8 +8,8 @@
 
 #include "gofer/ops.h"
 
-/* One step. What others may not search looks empty with GOFER_OTHERS_ONLY: with EACCES an overlay above
- * could not put files of its own below such a directory (/root). */
+/* One step. What others may not search looks empty with GOFER_OTHERS_ONLY: with EACCES an overlay
+ * above * could not put files of its own below such a directory (/root). */
 static int walk_step(struct conn *c, const struct fid *dir, const struct p9_str *elem, int *fd)
 {
 	char name[256];
@@ -123,8 +123,10 @@ int serve_lookup(struct request *req, const struct p9_tlookup *t, struct p9_rloo
 		} else {
 			if (hop.fd >= 0)
 				close(hop.fd);
-			hop = (struct fid){.fd = fd, .type = st.st_mode & S_IFMT, .dev = st.st_dev,
-					   .traits = traits};
+			hop = (struct fid){.fd = fd,
+			                   .type = st.st_mode & S_IFMT,
+			                   .dev = st.st_dev,
+			                   .traits = traits};
 			at = &hop;
 		}
 		r->attrs.n++;
@@ -135,7 +137,8 @@ int serve_lookup(struct request *req, const struct p9_tlookup *t, struct p9_rloo
 		close(hop.fd);
 	r->ecode = (uint32_t)-err;
 	if (!err && bind && cur->type == S_IFLNK && r->attrs.n > 0) {
-		/* Somewhere in tx that encoding the attributes does not reach before it copies this. */
+		/* Somewhere in tx that encoding the attributes does not reach before it copies
+		 * this. */
 		char *text = (char *)req->tx + P9_SMALL_MAX;
 		ssize_t n = readlinkat(cur->fd, "", text, 4095);
 
@@ -176,10 +179,11 @@ struct lister {
 	struct p9_cur out;
 	bool attrs;
 	uint32_t newfid; /* of the next entry with attributes */
-	bool end;	 /* of the directory */
+	bool end;        /* of the directory */
 };
 
-/* Binds the next fid to an entry; when that can't be (gone meanwhile, no descriptor left) it has no attributes. */
+/* Binds the next fid to an entry; when that can't be (gone meanwhile, no descriptor left) it has
+ * no attributes. */
 static void list_bind(struct lister *l, const char *name, struct p9_attr *a)
 {
 	struct stat st;
@@ -207,9 +211,9 @@ static bool list_entry_put(struct lister *l, const struct linux_dirent64 *e)
 {
 	size_t len = strlen(e->d_name);
 	struct p9_dirent d = {
-		.offset = (uint64_t)e->d_off,
-		.type = e->d_type,
-		.name = p9_str(e->d_name, len),
+	    .offset = (uint64_t)e->d_off,
+	    .type = e->d_type,
+	    .name = p9_str(e->d_name, len),
 	};
 	bool dotdot = strcmp(e->d_name, "..") == 0;
 	struct p9_attr a = {0};
@@ -217,7 +221,7 @@ static bool list_entry_put(struct lister *l, const struct linux_dirent64 *e)
 	if (p9_left(&l->out) < p9_dirent_size(len) + (l->attrs ? P9_ATTR_SIZE : 0))
 		return false;
 	host_qid(l->dir->dev, dotdot && (l->dir->traits & FID_ROOT) ? l->dir->ino : e->d_ino,
-		 DTTOIF(e->d_type), &d.qid);
+	         DTTOIF(e->d_type), &d.qid);
 	if (l->attrs)
 		list_bind(l, e->d_name, &a);
 	p9_put_dirent(&l->out, &d);
@@ -253,7 +257,7 @@ static int list_fill(struct lister *l, uint64_t offset)
 }
 
 static int list_dir(struct request *req, uint32_t fidnum, uint64_t offset, uint32_t count,
-		    uint32_t newfid, struct p9_data *out, uint8_t *end)
+                    uint32_t newfid, struct p9_data *out, uint8_t *end)
 {
 	struct conn *c = req->conn;
 	AUTO(fid) struct fid *dir = fid_lookup(c, fidnum);
@@ -272,8 +276,7 @@ static int list_dir(struct request *req, uint32_t fidnum, uint64_t offset, uint3
 		return 0;
 	if (count > c->msize - P9_DATA_OFFSET - 1)
 		count = c->msize - P9_DATA_OFFSET - 1;
-	l = (struct lister){c, dir, p9_cur(start, count), newfid != P9_NOFID, newfid,
-			    false};
+	l = (struct lister){c, dir, p9_cur(start, count), newfid != P9_NOFID, newfid, false};
 	if (l.attrs && host_may(c, dir, S_IXOTH, -EACCES) < 0)
 		return -EACCES;
 	AUTO_LOCK(&dir->mu);
@@ -299,6 +302,6 @@ int serve_readdir(struct request *req, const struct p9_treaddir *t, struct p9_rr
 
 int serve_list(struct request *req, const struct p9_tlist *t, struct p9_rlist *r)
 {
-	return list_dir(req, t->fid, t->offset, t->count, t->flags & P9_READDIR_ATTR ? t->newfid : P9_NOFID,
-			&r->data, &r->end);
+	return list_dir(req, t->fid, t->offset, t->count,
+	                t->flags & P9_READDIR_ATTR ? t->newfid : P9_NOFID, &r->data, &r->end);
 }

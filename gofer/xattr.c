@@ -9,7 +9,8 @@
 
 static bool xattr_allowed(const char *name)
 {
-	return (strncmp(name, "user.", 5) == 0 && name[5]) || strcmp(name, "security.capability") == 0;
+	return (strncmp(name, "user.", 5) == 0 && name[5]) ||
+	       strcmp(name, "security.capability") == 0;
 }
 
 static int xattr_name(const struct p9_str *s, char out[256])
@@ -50,7 +51,7 @@ static ssize_t xattr_list(const char *path, char *buf, size_t size)
 
 /* name "": the list. A malloc'ed value, at most P9_XATTR_MAX bytes. */
 static int xattr_get(struct conn *c, struct fid *f, const struct p9_str *name, uint8_t **out,
-		     size_t *len)
+                     size_t *len)
 {
 	AUTO(free) uint8_t *buf = NULL;
 	char path[16], key[256];
@@ -85,7 +86,7 @@ static int xattr_get(struct conn *c, struct fid *f, const struct p9_str *name, u
 }
 
 static int xattr_set(struct conn *c, struct fid *f, const char *key, const void *value, size_t len,
-		     uint32_t flags)
+                     uint32_t flags)
 {
 	char path[16];
 	int err = host_may_change(c);
@@ -140,7 +141,8 @@ int serve_setxattr(struct request *req, const struct p9_tsetxattr *t, struct p9_
 	return err ? err : xattr_set(req->conn, f, key, t->value.p, t->value.len, t->flags);
 }
 
-int serve_removexattr(struct request *req, const struct p9_tremovexattr *t, struct p9_rremovexattr *r)
+int serve_removexattr(struct request *req, const struct p9_tremovexattr *t,
+                      struct p9_rremovexattr *r)
 {
 	AUTO(fid) struct fid *f = fid_lookup(req->conn, t->fid);
 	char key[256], path[16];
@@ -193,7 +195,8 @@ int serve_xattrwalk(struct request *req, const struct p9_txattrwalk *t, struct p
 }
 
 /* The fid itself then stands for the value, to be written; Tclunk sets it. */
-int serve_xattrcreate(struct request *req, const struct p9_txattrcreate *t, struct p9_rxattrcreate *r)
+int serve_xattrcreate(struct request *req, const struct p9_txattrcreate *t,
+                      struct p9_rxattrcreate *r)
 {
 	AUTO(fid) struct fid *f = fid_lookup(req->conn, t->fid);
 	char key[256];

@@ -1,7 +1,7 @@
-/* 9P2000.L messages: structs and codec, generated from messages.def.
- *
- * A decoded message borrows: strings and data point into the buffer that was decoded. Encoding copies them, unless the
- * data already lies where it belongs (P9_DATA_OFFSET): that is how a read's bytes are placed without a copy. */
+/* 9P2000.L messages: structs and codec, generated from messages.def. * * A decoded message
+ * borrows: strings and data point into the buffer that was decoded. Encoding copies them, unless
+ * the * data already lies where it belongs (P9_DATA_OFFSET): that is how a read's bytes are
+ * placed without a copy. */
 #pragma once
 
 #include <stdbool.h>
@@ -22,7 +22,7 @@
 #define P9_DATA_OFFSET 11   /* of the data in Rread, Rreaddir, Rlist */
 #define P9_MSIZE_MIN 8192   /* below it, a reply with names and attributes may not fit */
 #define P9_MSIZE_MAX (128 * 1024)
-#define P9_SMALL_MAX 7168   /* every message without data fits, Tsymlink and Tmake with long targets too */
+#define P9_SMALL_MAX 7168   /* every message without data fits, those with long targets too */
 #define P9_XATTR_MAX 65536
 
 /* qid.type */
@@ -142,7 +142,8 @@ struct p9_msg {
 	};
 };
 
-/* The whole message, header included: its size, or -EMSGSIZE when it does not fit in cap, or -EINVAL when the type is unknown. */
+/* The whole message, header included: its size, or -EMSGSIZE when it does not fit in cap, or
+ * -EINVAL when the type is unknown. */
 ssize_t p9_encode(const struct p9_msg *m, void *buf, size_t cap);
 /* buf holds exactly one message of len bytes, whose size field says so. 0; -EBADMSG when it is too
  * short, too long or has bytes left over; -EOPNOTSUPP for an unknown type (tag is valid then). */

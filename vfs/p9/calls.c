@@ -20,8 +20,8 @@ static struct p9_call *call_new(struct p9_client *c, uint8_t type)
 	return call;
 }
 
-/* A descriptor that the peer gave: a regular file, or it is not ours to touch (reading a pipe or a device
- * could block the sentry for good). -1 when there is none that will do. */
+/* A descriptor that the peer gave: a regular file, or it is not ours to touch (reading a pipe or
+ * a device * could block the sentry for good). -1 when there is none that will do. */
 static int call_take_fd(struct p9_call *call)
 {
 	int fd = steal_fd(&call->fd);
@@ -50,7 +50,7 @@ int p9_do_getattr(struct p9_client *c, uint32_t fid, struct p9_attr *out)
 }
 
 static int plain_walk(struct p9_client *c, uint32_t dfid, const char *name, size_t len,
-		      uint32_t newfid)
+                      uint32_t newfid)
 {
 	AUTO_CALL call = call_new(c, P9_twalk);
 	int err;
@@ -69,7 +69,7 @@ static int plain_walk(struct p9_client *c, uint32_t dfid, const char *name, size
 
 /* One name; no fid wanted: it is bound for a moment. */
 static int plain_lookup(struct p9_client *c, uint32_t dfid, const struct p9_str *name,
-			uint32_t newfid, struct p9_attr *out)
+                        uint32_t newfid, struct p9_attr *out)
 {
 	uint32_t fid = newfid == P9_NOFID ? p9_fid_alloc(c, 1) : newfid;
 	int err;
@@ -94,7 +94,7 @@ static int ecode_err(uint32_t ecode)
 }
 
 int p9_do_walk(struct p9_client *c, uint32_t dfid, const struct p9_str *names, unsigned n,
-	       uint32_t newfid, bool to_read, struct p9_walked *out)
+               uint32_t newfid, bool to_read, struct p9_walked *out)
 {
 	AUTO_CALL call = NULL;
 	struct p9_rlookup *r;
@@ -113,9 +113,7 @@ int p9_do_walk(struct p9_client *c, uint32_t dfid, const struct p9_str *names, u
 		return -ENOMEM;
 	call->t.tlookup.fid = dfid;
 	call->t.tlookup.newfid = newfid;
-	call->t.tlookup.flags = newfid == P9_NOFID ? P9_LOOKUP_STAT
-				: to_read	   ? P9_LOOKUP_OPEN
-						   : 0;
+	call->t.tlookup.flags = newfid == P9_NOFID ? P9_LOOKUP_STAT : to_read ? P9_LOOKUP_OPEN : 0;
 	call->t.tlookup.names.n = (uint16_t)n;
 	memcpy(call->t.tlookup.names.a, names, n * sizeof(*names));
 	err = p9_rpc(call);
@@ -180,8 +178,8 @@ static int plain_make_call(struct p9_client *c, const struct p9_tmake *t)
 		break;
 	default:
 		call->t.type = P9_tmknod;
-		call->t.tmknod = (struct p9_tmknod){t->dfid, t->name, t->mode, major(t->rdev),
-						    minor(t->rdev), t->gid};
+		call->t.tmknod = (struct p9_tmknod){t->dfid,        t->name,        t->mode,
+		                                    major(t->rdev), minor(t->rdev), t->gid};
 	}
 	return p9_rpc(call);
 }
@@ -220,7 +218,7 @@ int p9_do_make(struct p9_client *c, const struct p9_tmake *t, struct p9_attr *ou
 }
 
 int p9_do_rename(struct p9_client *c, uint32_t olddfid, struct p9_str oldname, uint32_t newdfid,
-		 struct p9_str newname, uint32_t flags)
+                 struct p9_str newname, uint32_t flags)
 {
 	AUTO_CALL call = NULL;
 
@@ -363,7 +361,7 @@ ssize_t p9_do_write(struct p9_client *c, uint32_t fid, const void *buf, size_t n
 }
 
 int p9_do_list(struct p9_client *c, uint32_t fid, uint64_t off, uint32_t count, uint32_t newfid,
-	       uint8_t **out, size_t *len, bool *end)
+               uint8_t **out, size_t *len, bool *end)
 {
 	AUTO_CALL call = call_new(c, p9_client_extended(c) ? P9_tlist : P9_treaddir);
 	struct p9_data *d;
@@ -373,7 +371,7 @@ int p9_do_list(struct p9_client *c, uint32_t fid, uint64_t off, uint32_t count, 
 		return -ENOMEM;
 	if (call->t.type == P9_tlist)
 		call->t.tlist = (struct p9_tlist){fid, off, count,
-						  newfid != P9_NOFID ? P9_READDIR_ATTR : 0, newfid};
+		                                  newfid != P9_NOFID ? P9_READDIR_ATTR : 0, newfid};
 	else
 		call->t.treaddir = (struct p9_treaddir){fid, off, count};
 	err = p9_rpc(call);

@@ -33,8 +33,8 @@ struct p9_call {
 	uint8_t tx[P9_SMALL_MAX];
 };
 
-/* Negotiates the version and attaches: fid 1 is the root, with attributes in *root. Owns sock from now on, also on
- * failure. */
+/* Negotiates the version and attaches: fid 1 is the root, with attributes in *root. Owns sock
+ * from now on, also on * failure. */
 int p9_client_new(int sock, const char *aname, struct p9_client **out, struct p9_attr *root);
 #define P9_ROOT_FID 1
 void p9_client_free(struct p9_client *c);
@@ -50,8 +50,8 @@ static inline void auto_p9_call(struct p9_call **call)
 	if (*call)
 		p9_call_put(*call);
 }
-/* Sends call->t and waits for the reply, which is in call->r: 0, the peer's -errno, or -EIO: the peer is gone or
- * broke the protocol. */
+/* Sends call->t and waits for the reply, which is in call->r: 0, the peer's -errno, or -EIO: the
+ * peer is gone or * broke the protocol. */
 int p9_rpc(struct p9_call *call);
 
 /* A fid number that is in use nowhere; n of them in a row when n > 1 (0: can't, ask for one). */
@@ -60,7 +60,8 @@ uint32_t p9_fid_alloc(struct p9_client *c, unsigned n);
 void p9_fid_unused(struct p9_client *c, uint32_t first, unsigned n, unsigned used);
 /* The number was never bound, or the peer has unbound it. */
 void p9_fid_free(struct p9_client *c, uint32_t fid);
-/* Unbinds a fid, some time soon, without waiting. now: with the next breath (a deleted file's space is waiting). */
+/* Unbinds a fid, some time soon, without waiting. now: with the next breath (a deleted file's
+ * space is waiting). */
 void p9_clunk(struct p9_client *c, uint32_t fid, bool now);
 /* Sends what has been gathered and waits until the peer has unbound it. */
 void p9_clunk_flush(struct p9_client *c);

@@ -35,7 +35,8 @@ unsigned p9_names_ahead(struct inode *dir, const char *name, size_t len, struct 
 	while (n < P9_AHEAD_MAX) {
 		p += strspn(p, "/");
 		len = strcspn(p, "/");
-		if (len == 0 || len > 255 || (p[0] == '.' && (len == 1 || (len == 2 && p[1] == '.'))))
+		if (len == 0 || len > 255 ||
+		    (p[0] == '.' && (len == 1 || (len == 2 && p[1] == '.'))))
 			break;
 		names[n++] = p9_str(p, len);
 		p += len;
@@ -43,33 +44,34 @@ unsigned p9_names_ahead(struct inode *dir, const char *name, size_t len, struct 
 	return n;
 }
 
-/* Keeps what the walk was told beyond its first name, for the lookups that will ask for it. `first` is the first name's inode. */
+/* Keeps what the walk was told beyond its first name, for the lookups that will ask for it.
+ * `first` is the first name's inode. */
 static void keep_ahead(struct inode *first, uint32_t fid, const struct p9_str *names, unsigned n,
-		       struct p9_walked *w)
+                       struct p9_walked *w)
 {
 	struct p9_fs *fs = p9_fs(first);
 	struct inode *at = inode_get(first), *next;
 	unsigned i;
 
 	for (i = 1; i < w->n; i++) {
-		if (!S_ISDIR(at->mode) ||
-		    p9_inode_from(fs, fid + i, &w->attrs[i], i == n - 1 ? &w->fd : NULL, &next) < 0) {
+		if (!S_ISDIR(at->mode) || p9_inode_from(fs, fid + i, &w->attrs[i],
+		                                        i == n - 1 ? &w->fd : NULL, &next) < 0) {
 			p9_clunk(fs->client, fid + i, false);
 			continue;
 		}
 		p9_stash_put(at, p9_stash_gen(at), names[i].p, names[i].len, inode_get(next),
-			     false);
+		             false);
 		inode_put(at);
 		at = next;
 	}
 	if (w->n < n && w->err == -ENOENT && S_ISDIR(at->mode))
-		p9_stash_put(at, p9_stash_gen(at), names[w->n].p, names[w->n].len, NULL,
-			     false);
+		p9_stash_put(at, p9_stash_gen(at), names[w->n].p, names[w->n].len, NULL, false);
 	keep_link_text(at, steal(&w->target));
 	inode_put(at);
 }
 
-static int lookup_walk(struct inode *dir, const struct p9_str *names, unsigned n, struct inode **out)
+static int lookup_walk(struct inode *dir, const struct p9_str *names, unsigned n,
+                       struct inode **out)
 {
 	struct p9_client *c = p9_conn(dir);
 	struct p9_walked w;
@@ -125,14 +127,14 @@ int p9_lookup(struct inode *dir, const char *name, size_t len, struct inode **ou
 
 /* Everything that makes a file. A name that exists can only be a race with the host. */
 static int make(struct inode *dir, struct p9_str name, uint32_t mode, uint64_t rdev,
-		const char *target, const struct cred *cred, struct inode **out)
+                const char *target, const struct cred *cred, struct inode **out)
 {
 	struct p9_client *c = p9_conn(dir);
 	struct p9_tmake t = {
-		.dfid = fid_of(dir),
-		.name = name,
-		.rdev = rdev,
-		.target = p9_str(target, target ? strlen(target) : 0),
+	    .dfid = fid_of(dir),
+	    .name = name,
+	    .rdev = rdev,
+	    .target = p9_str(target, target ? strlen(target) : 0),
 	};
 	struct p9_attr a;
 	int fd = -1, none = -1, err;
@@ -163,7 +165,7 @@ static int make(struct inode *dir, struct p9_str name, uint32_t mode, uint64_t r
 }
 
 int p9_mknod(struct inode *dir, const char *name, size_t len, uint32_t mode, uint64_t rdev,
-	     const struct cred *cred, struct inode **out)
+             const struct cred *cred, struct inode **out)
 {
 	if (!(mode & S_IFMT))
 		mode |= S_IFREG;
@@ -171,13 +173,13 @@ int p9_mknod(struct inode *dir, const char *name, size_t len, uint32_t mode, uin
 }
 
 int p9_mkdir(struct inode *dir, const char *name, size_t len, uint32_t mode,
-	     const struct cred *cred, struct inode **out)
+             const struct cred *cred, struct inode **out)
 {
 	return make(dir, p9_str(name, len), S_IFDIR | (mode & 07777), 0, NULL, cred, out);
 }
 
 int p9_symlink(struct inode *dir, const char *name, size_t len, const char *target,
-	       const struct cred *cred, struct inode **out)
+               const struct cred *cred, struct inode **out)
 {
 	return make(dir, p9_str(name, len), S_IFLNK | 0777, 0, target, cred, out);
 }
@@ -200,7 +202,7 @@ int p9_link(struct inode *dir, const char *name, size_t len, struct inode *targe
 }
 
 static int remove_name(struct inode *dir, const char *name, size_t len, struct inode *child,
-		       uint32_t flags)
+                       uint32_t flags)
 {
 	int err;
 
@@ -223,15 +225,15 @@ int p9_rmdir(struct inode *dir, const char *name, size_t len, struct inode *chil
 }
 
 int p9_rename(struct inode *olddir, const char *oldname, size_t oldlen, struct inode *child,
-	      struct inode *newdir, const char *newname, size_t newlen, struct inode *target,
-	      unsigned flags)
+              struct inode *newdir, const char *newname, size_t newlen, struct inode *target,
+              unsigned flags)
 {
 	int err;
 
 	p9_stash_forget(olddir, oldname, oldlen);
 	p9_stash_forget(newdir, newname, newlen);
-	err = p9_do_rename(p9_conn(olddir), fid_of(olddir), p9_str(oldname, oldlen),
-			   fid_of(newdir), p9_str(newname, newlen), flags);
+	err = p9_do_rename(p9_conn(olddir), fid_of(olddir), p9_str(oldname, oldlen), fid_of(newdir),
+	                   p9_str(newname, newlen), flags);
 	p9_stash_forget(olddir, oldname, oldlen);
 	p9_stash_forget(newdir, newname, newlen);
 	p9_attr_forget(olddir);

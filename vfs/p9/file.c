@@ -11,11 +11,11 @@
 #include "vfs/uio.h"
 
 #define BOUNCE_STACK 4096
-#define BOUNCE_MAX (128 * 1024)
-#define LIST_BYTES 32768
+#define BOUNCE_MAX   (128 * 1024)
+#define LIST_BYTES   32768
 
-/* file->priv. The descriptors are the inode's: ro_fd stays as long as it, the others while we are counted in
- * `writers`. */
+/* file->priv. The descriptors are the inode's: ro_fd stays as long as it, the others while we are
+ * counted in * `writers`. */
 struct p9_file {
 	int rfd, wfd; /* -1: none */
 	uint32_t fid; /* an opened fid of our own instead (0: none) */
@@ -25,7 +25,7 @@ struct p9_file {
 	size_t list_at, list_len;
 	uint64_t list_pos; /* the position that list_at is for */
 	bool list_attrs;   /* each entry is followed by attributes */
-	bool list_end;	   /* nothing comes behind */
+	bool list_end;     /* nothing comes behind */
 };
 
 /* The inode's descriptor for `flags`, opened if there is none yet. */
@@ -41,7 +41,8 @@ static int inode_fd_locked(struct p9_inode *pi, int *slot, uint32_t flags)
 	return err;
 }
 
-/* For writing: read-write, because a shared mapping may follow; write-only when the host grants no more. */
+/* For writing: read-write, because a shared mapping may follow; write-only when the host grants
+ * no more. */
 static int open_writer_locked(struct p9_inode *pi, struct p9_file *pf, bool read)
 {
 	int err = inode_fd_locked(pi, &pi->rw_fd, O_RDWR);
@@ -75,7 +76,8 @@ static int open_regular(struct inode *i, struct file *f, struct p9_file *pf)
 		pf->rfd = pi->ro_fd;
 	}
 	if (err == -EOPNOTSUPP && !p9_client_extended(p9_conn(i)))
-		err = p9_do_open_plain(p9_conn(i), pi->fid, (uint32_t)f->flags & O_ACCMODE, &pf->fid);
+		err =
+		    p9_do_open_plain(p9_conn(i), pi->fid, (uint32_t)f->flags & O_ACCMODE, &pf->fid);
 	return err;
 }
 
@@ -114,7 +116,8 @@ static void p9_file_release(struct file *f)
 	if (pf->writer) {
 		AUTO_LOCK(&f->inode->attr_lock);
 		if (--pi->writers == 0) {
-			/* Later attributes come from ro_fd, or from the server: the host's are final now. */
+			/* Later attributes come from ro_fd, or from the server: the host's are
+			 * final now. */
 			if (pi->ro_fd < 0)
 				pi->attr_valid = false;
 			if (pi->rw_fd >= 0)
@@ -152,7 +155,7 @@ static ssize_t write_some(struct file *f, const void *buf, size_t n, uint64_t of
 		return p9_do_write(p9_conn(f->inode), pf->fid, buf, n, off);
 	do
 		r = append ? pwritev2(pf->wfd, &iov, 1, (off_t)off, RWF_APPEND)
-			   : pwrite(pf->wfd, buf, n, (off_t)off);
+		           : pwrite(pf->wfd, buf, n, (off_t)off);
 	while (r < 0 && errno == EINTR);
 	return r < 0 ? -errno : r;
 }
@@ -266,7 +269,8 @@ static ssize_t p9_file_write(struct file *f, struct uio *src, uint64_t off, uint
 			*end = off + (uint64_t)n;
 		return n;
 	}
-	/* data_lock makes appends of the sandbox whole; RWF_APPEND finds the end when the host appends too. */
+	/* data_lock makes appends of the sandbox whole; RWF_APPEND finds the end when the host
+	 * appends too. */
 	AUTO_LOCK(&pi->data_lock);
 	err = file_size(f, &size);
 	if (err)
@@ -315,8 +319,8 @@ static int64_t p9_file_seek(struct file *f, int64_t off, int whence)
 	return pos < 0 ? -EINVAL : pos;
 }
 
-/* A descriptor has exactly the rights that the file was opened with, so a mapping of it can be made no
- * stronger. */
+/* A descriptor has exactly the rights that the file was opened with, so a mapping of it can be
+ * made no * stronger. */
 static int p9_file_mmap(struct file *f, int prot, bool shared, struct file_mapping *out)
 {
 	struct p9_file *pf = f->priv;
@@ -339,7 +343,7 @@ static int p9_file_fsync(struct file *f, bool datasync)
 
 	if (fd < 0)
 		return p9_do_fsync(p9_conn(f->inode), pf->fid ? pf->fid : p9_inode(f->inode)->fid,
-				   datasync);
+		                   datasync);
 	return (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
 }
 
@@ -356,13 +360,13 @@ static int p9_file_fallocate(struct file *f, int mode, uint64_t off, uint64_t le
 }
 
 const struct file_ops p9_file_ops = {
-	.read = p9_file_read,
-	.write = p9_file_write,
-	.seek = p9_file_seek,
-	.mmap = p9_file_mmap,
-	.fsync = p9_file_fsync,
-	.fallocate = p9_file_fallocate,
-	.release = p9_file_release,
+    .read = p9_file_read,
+    .write = p9_file_write,
+    .seek = p9_file_seek,
+    .mmap = p9_file_mmap,
+    .fsync = p9_file_fsync,
+    .fallocate = p9_file_fallocate,
+    .release = p9_file_release,
 };
 
 /* A name as the host may have it: what a peer sends otherwise is not passed on. */
@@ -420,10 +424,10 @@ static int list_fetch(struct file *f, struct p9_file *pf, uint64_t pos)
 	pf->list_pos = pos;
 	pf->list_attrs = first != P9_NOFID;
 	err = p9_do_list(p9_conn(f->inode), fid, pos, LIST_BYTES, first, &pf->list, &pf->list_len,
-			 &pf->list_end);
+	                 &pf->list_end);
 	if (err && p9_shed(f->inode, err))
 		err = p9_do_list(p9_conn(f->inode), fid, pos, LIST_BYTES, first, &pf->list,
-				 &pf->list_len, &pf->list_end);
+		                 &pf->list_len, &pf->list_end);
 	if (!err && pf->list_len == 0)
 		pf->list_end = true;
 	if (!err)
@@ -433,8 +437,9 @@ static int list_fetch(struct file *f, struct p9_file *pf, uint64_t pos)
 	return err;
 }
 
-/* Offsets are the server's, which are the host's: an entry keeps its own whatever happens to others. What the
- * caller's buffer did not hold is kept for its next call, if that goes on where this one ended. */
+/* Offsets are the server's, which are the host's: an entry keeps its own whatever happens to
+ * others. What the * caller's buffer did not hold is kept for its next call, if that goes on
+ * where this one ended. */
 static int p9_dir_readdir(struct file *f, uint64_t *pos, struct dir_sink *sink)
 {
 	struct p9_file *pf = f->priv;
@@ -469,8 +474,8 @@ static int p9_dir_readdir(struct file *f, uint64_t *pos, struct dir_sink *sink)
 }
 
 const struct file_ops p9_dir_ops = {
-	.seek = p9_file_seek,
-	.readdir = p9_dir_readdir,
-	.fsync = p9_file_fsync,
-	.release = p9_file_release,
+    .seek = p9_file_seek,
+    .readdir = p9_dir_readdir,
+    .fsync = p9_file_fsync,
+    .release = p9_file_release,
 };

@@ -26,20 +26,20 @@ void p9_attr_set_locked(struct p9_inode *pi, const struct p9_attr *a)
 	uint32_t type = inode_type(&pi->i);
 
 	pi->attr = (struct vfs_attr){
-		.ino = pi->i.ino,
-		.mode = type | (a->mode & 07777),
-		.nlink = (uint32_t)a->nlink,
-		.uid = a->uid,
-		.gid = a->gid,
-		.rdev = a->rdev,
-		.size = a->size > INT64_MAX ? INT64_MAX : a->size,
-		.blocks = a->blocks,
-		.blksize = a->blksize > 0 && a->blksize <= 1U << 30 ? (uint32_t)a->blksize : 4096,
-		.atime = time_from(a->atime_sec, a->atime_nsec),
-		.mtime = time_from(a->mtime_sec, a->mtime_nsec),
-		.ctime = time_from(a->ctime_sec, a->ctime_nsec),
-		.btime = time_from(a->btime_sec, a->btime_nsec),
-		.has_btime = a->valid & P9_GETATTR_BTIME,
+	    .ino = pi->i.ino,
+	    .mode = type | (a->mode & 07777),
+	    .nlink = (uint32_t)a->nlink,
+	    .uid = a->uid,
+	    .gid = a->gid,
+	    .rdev = a->rdev,
+	    .size = a->size > INT64_MAX ? INT64_MAX : a->size,
+	    .blocks = a->blocks,
+	    .blksize = a->blksize > 0 && a->blksize <= 1U << 30 ? (uint32_t)a->blksize : 4096,
+	    .atime = time_from(a->atime_sec, a->atime_nsec),
+	    .mtime = time_from(a->mtime_sec, a->mtime_nsec),
+	    .ctime = time_from(a->ctime_sec, a->ctime_nsec),
+	    .btime = time_from(a->btime_sec, a->btime_nsec),
+	    .has_btime = a->valid & P9_GETATTR_BTIME,
 	};
 	pi->attr_valid = true;
 	pi->attr_written = false;
@@ -96,7 +96,7 @@ static int inode_new(struct p9_fs *fs, uint32_t fid, const struct p9_attr *a, st
 	if (!pi)
 		return -ENOMEM;
 	inode_init(&pi->i, fs->fs, fs->exclusive ? &p9_exclusive_inode_ops : &p9_shared_inode_ops,
-		   a->qid.path, a->mode);
+	           a->qid.path, a->mode);
 	pi->fid = fid;
 	pi->qid_path = a->qid.path;
 	pi->ro_fd = pi->rw_fd = pi->wo_fd = -1;
@@ -108,7 +108,7 @@ static int inode_new(struct p9_fs *fs, uint32_t fid, const struct p9_attr *a, st
 }
 
 int p9_inode_from(struct p9_fs *fs, uint32_t fid, const struct p9_attr *a, int *fd,
-		  struct inode **out)
+                  struct inode **out)
 {
 	AUTO(fd) int donated = fd ? steal_fd(fd) : -1;
 	struct p9_inode *pi = NULL;
@@ -132,12 +132,13 @@ int p9_inode_from(struct p9_fs *fs, uint32_t fid, const struct p9_attr *a, int *
 		return err;
 	}
 	if (!pi->hashed && !S_ISDIR(a->mode)) {
-		/* Two threads may both find none, and both make one: then only one is found later. The other
-		 * ends with its users; they are alike in all but cached attributes. */
+		/* Two threads may both find none, and both make one: then only one is found
+		 * later. The other ends with its users; they are alike in all but cached
+		 * attributes. */
 		AUTO_LOCK(&fs->mu);
 		if (!htable_find(&fs->inodes, hash_u64(pi->qid_path), inode_eq, &pi->qid_path))
-			pi->hashed = htable_insert(&fs->inodes, &pi->node,
-						   hash_u64(pi->qid_path)) == 0;
+			pi->hashed =
+			    htable_insert(&fs->inodes, &pi->node, hash_u64(pi->qid_path)) == 0;
 	}
 	inode_adopt_fd(pi, &donated);
 	*out = &pi->i;
@@ -195,8 +196,8 @@ void p9_attr_written(struct inode *i)
 	pi->attr_written = true;
 }
 
-/* What our own writes have changed, from our own descriptor: no RPC. (Not owners: those the host would show us as
- * our own user namespace sees them.) */
+/* What our own writes have changed, from our own descriptor: no RPC. (Not owners: those the host
+ * would show us as * our own user namespace sees them.) */
 static bool attr_refresh_locked(struct p9_inode *pi)
 {
 	int fd = pi->rw_fd >= 0 ? pi->rw_fd : pi->wo_fd >= 0 ? pi->wo_fd : pi->ro_fd;
@@ -245,7 +246,8 @@ int p9_getattr(struct inode *i, struct vfs_attr *out)
 	return 0;
 }
 
-/* Through a descriptor when we hold one: then mode bits given since don't matter, as for ftruncate(2). */
+/* Through a descriptor when we hold one: then mode bits given since don't matter, as for
+ * ftruncate(2). */
 static int set_size(struct inode *i, uint64_t size)
 {
 	struct p9_inode *pi = p9_inode(i);
@@ -326,7 +328,7 @@ int p9_setattr(struct inode *i, const struct vfs_setattr *sa)
 		if (t.valid & P9_SETATTR_MODE)
 			atomic_store(&i->mode, inode_type(i) | t.mode);
 		inode_set_owner(i, t.valid & P9_SETATTR_UID ? t.uid : i->uid,
-				t.valid & P9_SETATTR_GID ? t.gid : i->gid);
+		                t.valid & P9_SETATTR_GID ? t.gid : i->gid);
 	}
 	return err;
 }
@@ -339,16 +341,16 @@ int p9_statfs(struct inode *i, struct vfs_statfs *out)
 	if (err)
 		return err;
 	*out = (struct vfs_statfs){
-		.type = i->fs->magic,
-		.bsize = r.bsize,
-		.blocks = r.blocks,
-		.bfree = r.bfree,
-		.bavail = r.bavail,
-		.files = r.files,
-		.ffree = r.ffree,
-		.namelen = r.namelen,
-		.frsize = r.bsize,
-		.fsid = r.fsid,
+	    .type = i->fs->magic,
+	    .bsize = r.bsize,
+	    .blocks = r.blocks,
+	    .bfree = r.bfree,
+	    .bavail = r.bavail,
+	    .files = r.files,
+	    .ffree = r.ffree,
+	    .namelen = r.namelen,
+	    .frsize = r.bsize,
+	    .fsid = r.fsid,
 	};
 	return 0;
 }

@@ -36,12 +36,12 @@ struct p9_fs {
 	_Atomic int stash_credit;
 };
 
-/* A file of the server. Hard links share one; a directory has one for each dirent, so that a server
- * which invents a loop can't make the VFS lock one inode twice.
- *
- * The descriptors: ro_fd is kept as long as the inode, so that the next open needs no RPC; rw_fd and wo_fd only while the
- * file is open for writing (the host refuses to run a file that someone may write to), or right after creation.
- * A file that is mapped by a guest gets the one that has the rights it was opened with, no other. */
+/* A file of the server. Hard links share one; a directory has one for each dirent, so that a
+ * server * which invents a loop can't make the VFS lock one inode twice. * * The descriptors:
+ * ro_fd is kept as long as the inode, so that the next open needs no RPC; rw_fd and wo_fd only
+ * while the * file is open for writing (the host refuses to run a file that someone may write
+ * to), or right after creation. * A file that is mapped by a guest gets the one that has the
+ * rights it was opened with, no other. */
 struct p9_inode {
 	struct inode i;
 	struct hnode node;   /* p9_fs->inodes */
@@ -84,8 +84,8 @@ extern const struct inode_ops p9_exclusive_inode_ops, p9_shared_inode_ops;
 extern const struct file_ops p9_file_ops, p9_dir_ops;
 
 /* inode.c */
-/* The inode of what fid names, with a reference: one that exists already (fid is clunked then) or a new one. Consumes fid,
- * and *fd (a read-only descriptor or -1), also on failure. */
+/* The inode of what fid names, with a reference: one that exists already (fid is clunked then) or
+ * a new one. Consumes fid, * and *fd (a read-only descriptor or -1), also on failure. */
 int p9_inode_from(struct p9_fs *fs, uint32_t fid, const struct p9_attr *attr, int *fd,
 		  struct inode **out);
 void p9_inode_release(struct inode *i);
@@ -140,13 +140,15 @@ struct p9_walked {
 	int fd;		/* of the last, for reading, or -1 */
 	struct p9_attr attrs[P9_AHEAD_MAX];
 };
-/* to_read: a regular file at the end is wanted open. Walks names (1 to P9_AHEAD_MAX; a plain server: the first) and binds newfid, newfid+1, ...; P9_NOFID: only attributes. 0, also if
+/* to_read: a regular file at the end is wanted open. Walks names (1 to P9_AHEAD_MAX; a plain
+ * server: the first) and binds newfid, newfid+1, ...; P9_NOFID: only attributes. 0, also if *
  * nothing was found; the numbers that were not bound are the caller's to give back. */
 int p9_do_walk(struct p9_client *c, uint32_t dfid, const struct p9_str *names, unsigned n,
 	       uint32_t newfid, bool to_read, struct p9_walked *out);
 int p9_do_getattr(struct p9_client *c, uint32_t fid, struct p9_attr *out);
 int p9_do_setattr(struct p9_client *c, const struct p9_tsetattr *t);
-/* flags: O_RDONLY, O_WRONLY, O_RDWR. A checked descriptor of a regular file; -EOPNOTSUPP: the server donates none. */
+/* flags: O_RDONLY, O_WRONLY, O_RDWR. A checked descriptor of a regular file; -EOPNOTSUPP: the
+ * server donates none. */
 int p9_do_openfd(struct p9_client *c, uint32_t fid, uint32_t flags, int *fd);
 /* t: all but tag. *fd: a read-write descriptor or -1. */
 int p9_do_make(struct p9_client *c, const struct p9_tmake *t, struct p9_attr *out, int *fd);
@@ -161,24 +163,25 @@ int p9_do_fsync(struct p9_client *c, uint32_t fid, bool datasync);
 int p9_do_open_plain(struct p9_client *c, uint32_t fid, uint32_t flags, uint32_t *open_fid);
 ssize_t p9_do_read(struct p9_client *c, uint32_t fid, void *buf, size_t n, uint64_t off);
 ssize_t p9_do_write(struct p9_client *c, uint32_t fid, const void *buf, size_t n, uint64_t off);
-/* Directory entries (p9_get_dirent, and p9_get_attr after each unless newfid is P9_NOFID), malloc'ed.
- * fid: opened unless the extension was agreed. */
+/* Directory entries (p9_get_dirent, and p9_get_attr after each unless newfid is P9_NOFID),
+ * malloc'ed. * fid: opened unless the extension was agreed. */
 int p9_do_list(struct p9_client *c, uint32_t fid, uint64_t off, uint32_t count, uint32_t newfid,
 	       uint8_t **out, size_t *len, bool *end);
 
-/* Descriptors have run out, here or in the gofer (err): lets go of what is only cached. True: try again, once.
- * attr_lock not held. */
+/* Descriptors have run out, here or in the gofer (err): lets go of what is only cached. True: try
+ * again, once. * attr_lock not held. */
 bool p9_shed(struct inode *i, int err);
 
 /* stash.c */
 /* Does a listing of dir pay for attributes? */
 bool p9_stash_wanted(struct inode *dir);
 unsigned p9_stash_gen(struct inode *dir);
-/* Keeps what a listing that began at `gen` told, unless names of dir have changed since. Consumes the inode; NULL: there
- * is no such name. */
+/* Keeps what a listing that began at `gen` told, unless names of dir have changed since. Consumes
+ * the inode; NULL: there * is no such name. */
 void p9_stash_put(struct inode *dir, unsigned gen, const char *name, size_t len, struct inode *i,
 		  bool listed);
-/* What is known of a name, once: 0 with the inode and its reference, -ENOENT (there is no such name), or 1: nothing. */
+/* What is known of a name, once: 0 with the inode and its reference, -ENOENT (there is no such
+ * name), or 1: nothing. */
 int p9_stash_take(struct inode *dir, const char *name, size_t len, struct inode **out);
 /* Before and after a name of dir changes. */
 void p9_stash_forget(struct inode *dir, const char *name, size_t len);

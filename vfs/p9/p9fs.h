@@ -7,10 +7,11 @@
 struct fs;
 
 enum p9fs_cache {
-	/* Nobody else changes the tree: names, attributes and read-only descriptors are kept, and a warm stat or open costs
-	 * no RPC. */
+	/* Nobody else changes the tree: names, attributes and read-only descriptors are kept, and
+	 * a warm stat or open costs no RPC. */
 	P9FS_EXCLUSIVE,
-	/* Shared with the host: every cached name and attribute is asked for again before it is used. */
+	/* Shared with the host: every cached name and attribute is asked for again before it is
+	 * used. */
 	P9FS_REVALIDATE,
 };
 
@@ -24,9 +25,10 @@ struct p9fs_options {
 	bool lower;		/* below an overlay (fs->lower) */
 };
 
-/* A file system over a connected socket (seqpacket or stream), which it owns from now on, also on failure. *out has one
- * reference and its root set; the root may be a directory or a single file. -EIO: the peer died or broke the protocol; -EPROTO: it speaks no 9P2000.L.
- *
- * Host calls that it makes later, from any thread, on the socket: sendmsg, recvmsg; on descriptors received over it (regular
- * files): fstat, pread64, pwrite64, pwritev2, lseek, ftruncate, fallocate, fsync, fdatasync, close. */
+/* A file system over a connected socket (seqpacket or stream), which it owns from now on, also on
+ * failure. *out has one * reference and its root set; the root may be a directory or a single
+ * file. -EIO: the peer died or broke the protocol; -EPROTO: it speaks no 9P2000.L. * * Host calls
+ * that it makes later, from any thread, on the socket: sendmsg, recvmsg; on descriptors received
+ * over it (regular * files): fstat, pread64, pwrite64, pwritev2, lseek, ftruncate, fallocate,
+ * fsync, fdatasync, close. */
 int p9fs_new(int sock, const struct p9fs_options *opts, struct fs **out);

@@ -1,8 +1,7 @@
-/* Names of trees that the host changes too: each is asked for again before it is used.
- *
- * A walk asks for one name after the other, but it says what comes next (walk_ahead), so the first question goes for the
- * whole path, and the answers for the names behind wait in a small ring. They are used within
- * P9_YOUNG_NS: that is the same walk. */
+/* Names of trees that the host changes too: each is asked for again before it is used. * * A walk
+ * asks for one name after the other, but it says what comes next (walk_ahead), so the first
+ * question goes for the * whole path, and the answers for the names behind wait in a small ring.
+ * They are used within * P9_YOUNG_NS: that is the same walk. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +17,7 @@ static bool seen_is(const struct p9_seen *s, uint64_t dir, const struct p9_str *
 
 /* Takes an answer out of the ring. */
 static bool seen_take(struct p9_fs *fs, uint64_t dir, const struct p9_str *name, int *err,
-		      struct p9_attr *attr)
+                      struct p9_attr *attr)
 {
 	uint64_t now = p9_now_ns();
 
@@ -47,7 +46,7 @@ bool p9_seen_absent(struct inode *dir, const char *name, size_t len)
 }
 
 static void seen_put(struct p9_fs *fs, uint64_t dir, const struct p9_str *name, int err,
-		     const struct p9_attr *attr)
+                     const struct p9_attr *attr)
 {
 	struct p9_seen *s;
 

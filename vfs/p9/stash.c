@@ -1,32 +1,31 @@
-/* What the server told before it was asked for, kept for the lookups that will ask: names ahead of a walk, and what a listing
- * told beyond names.
- *
- * Programs that list a directory often look at each file next (ls -l, git status, du, rm -r). A listing can bring the
- * attributes and bind fids of all entries; their inodes wait here, and a lookup takes one out instead of asking. That
- * costs the gofer an open for each entry, so it is done only while it pays: a directory whose names were looked
- * up after it was listed gives the file system credit for some listings with attributes, and each lookup answered
- * from here renews it.
- *
- * Listings only so for trees that nobody else changes. An entry is true as long as nobody changes the name through us: whoever does
- * forgets it before and after, and a listing that was under way meanwhile keeps nothing (names_gen). Entries are bounded, the
- * oldest go first, and they go with their directory. */
+/* What the server told before it was asked for, kept for the lookups that will ask: names ahead
+ * of a walk, and what a listing * told beyond names. * * Programs that list a directory often
+ * look at each file next (ls -l, git status, du, rm -r). A listing can bring the * attributes and
+ * bind fids of all entries; their inodes wait here, and a lookup takes one out instead of asking.
+ * That * costs the gofer an open for each entry, so it is done only while it pays: a directory
+ * whose names were looked * up after it was listed gives the file system credit for some listings
+ * with attributes, and each lookup answered * from here renews it. * * Listings only so for trees
+ * that nobody else changes. An entry is true as long as nobody changes the name through us:
+ * whoever does * forgets it before and after, and a listing that was under way meanwhile keeps
+ * nothing (names_gen). Entries are bounded, the * oldest go first, and they go with their
+ * directory. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "vfs/p9/p9_impl.h"
 
-#define STASH_MAX 512
+#define STASH_MAX    512
 #define STASH_CREDIT 32
 
 struct stashed {
-	struct hnode node; /* p9_fs->stash */
-	struct list order; /* p9_fs->stash_order, oldest first */
-	struct list in_dir; /* p9_inode->stash */
-	struct inode *dir; /* borrowed: the entry goes before it */
+	struct hnode node;   /* p9_fs->stash */
+	struct list order;   /* p9_fs->stash_order, oldest first */
+	struct list in_dir;  /* p9_inode->stash */
+	struct inode *dir;   /* borrowed: the entry goes before it */
 	struct inode *inode; /* owned; NULL: there is no such name */
-	bool listed;	     /* a listing told */
-	uint64_t ns;	     /* trees that the host changes: good for P9_YOUNG_NS */
+	bool listed;         /* a listing told */
+	uint64_t ns;         /* trees that the host changes: good for P9_YOUNG_NS */
 	size_t len;
 	char name[];
 };
@@ -60,8 +59,8 @@ static struct stashed *stash_remove_locked(struct p9_fs *fs, struct stashed *s)
 	return s;
 }
 
-static struct stashed *stash_find_locked(struct p9_fs *fs, const struct inode *dir, const char *name,
-					 size_t len)
+static struct stashed *stash_find_locked(struct p9_fs *fs, const struct inode *dir,
+                                         const char *name, size_t len)
 {
 	struct stash_key key = {dir, name, len};
 	struct hnode *n;
@@ -97,7 +96,7 @@ unsigned p9_stash_gen(struct inode *dir)
 }
 
 void p9_stash_put(struct inode *dir, unsigned gen, const char *name, size_t len, struct inode *i,
-		  bool listed)
+                  bool listed)
 {
 	struct stashed *s = malloc(sizeof(*s) + len), *old = NULL;
 	struct p9_fs *fs = p9_fs(dir);

@@ -6,7 +6,8 @@
 
 #define AUTO_CALL __attribute__((cleanup(auto_p9_call))) struct p9_call *
 
-/* A plain 9P2000.L server has another way to these (Txattrwalk), which is not worth a second path here. */
+/* A plain 9P2000.L server has another way to these (Txattrwalk), which is not worth a second path
+ * here. */
 static struct p9_call *xattr_call(struct inode *i, uint8_t type, int *err)
 {
 	struct p9_call *call = NULL;
@@ -81,10 +82,10 @@ int p9_setxattr(struct inode *i, const char *name, const void *value, size_t siz
 	if (size > P9_XATTR_MAX)
 		return -E2BIG;
 	call->t.tsetxattr = (struct p9_tsetxattr){
-		.fid = p9_inode(i)->fid,
-		.name = p9_str(name, strlen(name)),
-		.flags = (uint32_t)flags,
-		.value = {value, (uint32_t)size},
+	    .fid = p9_inode(i)->fid,
+	    .name = p9_str(name, strlen(name)),
+	    .flags = (uint32_t)flags,
+	    .value = {value, (uint32_t)size},
 	};
 	err = p9_rpc(call);
 	p9_attr_forget(i);

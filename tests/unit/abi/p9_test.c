@@ -1,4 +1,5 @@
-/* The 9P codec: the bytes of messages as the protocol's documents have them, and what it does with bytes that aren't. */
+/* The 9P codec: the bytes of messages as the protocol's documents have them, and what it does
+ * with bytes that aren't. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <stdlib.h>

@@ -81,7 +81,8 @@ Test(gofer_hostile, symlinks_are_never_followed)
 
 static _Atomic bool swapping;
 
-/* Exchanges the directory d and the symlink e, which points to a directory outside, over and over. */
+/* Exchanges the directory d and the symlink e, which points to a directory outside, over and
+ * over. */
 static void *swap_main(void *arg)
 {
 	char d[512], e[512];

@@ -26,7 +26,8 @@ static bool emit(struct dir_sink *s, const char *name, size_t len, uint64_t ino,
 	return true;
 }
 
-/* Makes, writes, reads, stats, lists, renames and removes files of its own, and reads one of all. 0 or -errno. */
+/* Makes, writes, reads, stats, lists, renames and removes files of its own, and reads one of all.
+ * 0 or -errno. */
 static int one_round(int id, int round)
 {
 	AUTO(file) struct file *f = NULL, *d = NULL, *shared = NULL;

@@ -1,0 +1,45 @@
+/* What client.c (calls), client_io.c (bytes), client_fids.c and client_session.c share. */
+#pragma once
+
+#include "vfs/p9/client.h"
+
+#define P9_SPIN_MAX_NS 40000
+
+struct p9_client {
+	int sock;
+	bool seqpacket, extended, may_spin; /* immutable after p9_client_new */
+	uint32_t msize;
+	_Atomic bool dead;
+	struct mutex send_mu; /* streams */
+	uint8_t *rx;	      /* the leader's */
+	unsigned spin_ns;     /* the leader's: how long to look before it sleeps */
+	unsigned spin_skips;
+
+	struct mutex mu; /* all below */
+	struct cond call_freed;
+	bool leader;
+	struct p9_call *calls[P9_CALLS_MAX]; /* by tag */
+	unsigned ncalls, nasync;
+	struct list free, waiting;
+	uint32_t next_fid;
+	uint32_t *free_fids;
+	size_t nfree_fids, cap_free_fids;
+	struct p9_fids clunks;
+};
+
+/* client.c */
+void p9_client_kill(struct p9_client *c, const char *why);
+void p9_call_put_locked(struct p9_call *call);
+/* The halves of p9_rpc. */
+int p9_call_send(struct p9_call *call);
+int p9_call_finish(struct p9_call *call);
+
+/* client_io.c */
+int p9_client_send(struct p9_client *c, const uint8_t *buf, size_t len);
+/* A whole message in c->rx, for the leader: its size, or -errno. *fd: a descriptor that came with
+ * it. */
+ssize_t p9_client_recv(struct p9_client *c, int *fd);
+
+/* client_fids.c */
+/* What the peer has unbound, by the request t, may be used again. */
+void p9_clunked_locked(struct p9_client *c, const struct p9_msg *t);

@@ -1,0 +1,140 @@
+/* Messages over the socket. */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vfs/p9/client_impl.h"
+
+#define SPIN_MIN_NS 2000
+
+int p9_client_send(struct p9_client *c, const uint8_t *buf, size_t len)
+{
+	int err = 0;
+
+	if (!c->seqpacket)
+		mutex_lock(&c->send_mu);
+	while (len > 0) {
+		ssize_t n = send(c->sock, buf, len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			err = -EIO;
+			break;
+		}
+		buf += n;
+		len -= (size_t)n;
+	}
+	if (!c->seqpacket)
+		mutex_unlock(&c->send_mu);
+	if (err)
+		p9_client_kill(c, "send failed");
+	return err;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* Replies usually come within microseconds, where going to sleep and being woken takes many times
+ * that: look a while * first. A look that was in vain halves the next; when it is down to
+ * nothing, only one reply in 16 is looked for. */
+static ssize_t recv_spin(struct p9_client *c, struct msghdr *msg)
+{
+	size_t control = msg->msg_controllen;
+	uint64_t until;
+	ssize_t n;
+
+	if (c->spin_ns < SPIN_MIN_NS && ++c->spin_skips < 16)
+		return -1;
+	c->spin_skips = 0;
+	until = now_ns() + (c->spin_ns < SPIN_MIN_NS ? SPIN_MIN_NS : c->spin_ns);
+	do {
+		msg->msg_controllen = control;
+		n = recvmsg(c->sock, msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+		if (n >= 0) {
+			c->spin_ns = c->spin_ns * 2 + SPIN_MIN_NS;
+			if (c->spin_ns > P9_SPIN_MAX_NS)
+				c->spin_ns = P9_SPIN_MAX_NS;
+			return n;
+		}
+	} while (errno == EAGAIN && now_ns() < until);
+	msg->msg_controllen = control;
+	c->spin_ns /= 2;
+	return -1;
+}
+
+/* One piece of n bytes (stream) or one packet of at most n bytes; *fd gets a descriptor if one
+ * came. */
+static ssize_t recv_piece(struct p9_client *c, uint8_t *buf, size_t n, int *fd)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = {buf, n};
+	struct msghdr msg = {
+	    .msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = &control,
+	    .msg_controllen = CMSG_LEN(sizeof(int)), /* room for one: the kernel drops more */
+	};
+	struct cmsghdr *cm;
+	ssize_t got;
+
+	got = c->may_spin ? recv_spin(c, &msg) : -1;
+	if (got < 0)
+		do
+			got = recvmsg(c->sock, &msg, MSG_CMSG_CLOEXEC);
+		while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return -errno;
+	cm = CMSG_FIRSTHDR(&msg);
+	if (cm && cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS &&
+	    cm->cmsg_len == CMSG_LEN(sizeof(int))) {
+		if (*fd >= 0)
+			close(*fd);
+		memcpy(fd, CMSG_DATA(cm), sizeof(int));
+	}
+	if (got == 0)
+		return -EPIPE;
+	return msg.msg_flags & MSG_TRUNC ? -EMSGSIZE : got;
+}
+
+/* A whole message in c->rx: its size, or -errno. On a stream a descriptor travels with the bytes
+ * of its message, and a * receive never reads past the message whose header it knows, so it can't
+ * be another's. */
+ssize_t p9_client_recv(struct p9_client *c, int *fd)
+{
+	struct p9_cur cur = p9_cur(c->rx, 4);
+	size_t have = 0;
+	uint32_t size;
+	ssize_t n;
+
+	if (c->seqpacket) {
+		n = recv_piece(c, c->rx, P9_MSIZE_MAX, fd);
+		return n >= 0 && n < P9_HDR_SIZE ? -EBADMSG : n;
+	}
+	while (have < P9_HDR_SIZE) {
+		n = recv_piece(c, c->rx + have, P9_HDR_SIZE - have, fd);
+		if (n < 0)
+			return n;
+		have += (size_t)n;
+	}
+	p9_get_u32(&cur, &size);
+	if (size < P9_HDR_SIZE || size > P9_MSIZE_MAX)
+		return -EBADMSG;
+	while (have < size) {
+		n = recv_piece(c, c->rx + have, size - have, fd);
+		if (n < 0)
+			return n;
+		have += (size_t)n;
+	}
+	return (ssize_t)size;
+}
