@@ -44,6 +44,7 @@ struct tmpfs_inode {
 	uint32_t nlink; /* mode, uid, gid: in i */
 	struct timespec atime, mtime, ctime;
 	struct xattr_store xattrs;
+	uint64_t xattr_pages; /* charged for them */
 	_Atomic bool atime_stale; /* mtime or ctime moved since atime was set (relatime) */
 
 	struct timespec btime; /* immutable */

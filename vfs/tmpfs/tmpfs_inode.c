@@ -27,15 +27,29 @@ static const struct inode_ops *ops_for(uint32_t mode)
 	}
 }
 
+/* An inode, its name and its dirent take about a KiB of the sentry's memory, which the sandbox's limit
+ * must see: one page for each INODES_A_PAGE. */
+#define INODES_A_PAGE 4
+
 static int charge_inode(struct tmpfs *t)
 {
-	uint64_t n = atomic_fetch_add(&t->used_inodes, 1);
+	uint64_t n = atomic_load_explicit(&t->used_inodes, memory_order_relaxed);
+	bool page;
 
-	if (t->max_inodes && n >= t->max_inodes) {
-		atomic_fetch_sub(&t->used_inodes, 1);
-		return -ENOSPC;
-	}
+	do {
+		page = n % INODES_A_PAGE == 0;
+		if ((t->max_inodes && n >= t->max_inodes) || (page && !page_pool_has_room(1)))
+			return -ENOSPC;
+	} while (!atomic_compare_exchange_weak(&t->used_inodes, &n, n + 1));
+	if (page)
+		page_pool_count_host(1);
 	return 0;
+}
+
+static void uncharge_inode(struct tmpfs *t)
+{
+	if ((atomic_fetch_sub(&t->used_inodes, 1) - 1) % INODES_A_PAGE == 0)
+		page_pool_count_host(-1);
 }
 
 int tmpfs_inode_new(struct tmpfs *t, uint32_t mode, uint64_t rdev, uint32_t uid, uint32_t gid,
@@ -48,7 +62,7 @@ int tmpfs_inode_new(struct tmpfs *t, uint32_t mode, uint64_t rdev, uint32_t uid,
 		return r;
 	ti = calloc(1, sizeof(*ti));
 	if (!ti) {
-		atomic_fetch_sub(&t->used_inodes, 1);
+		uncharge_inode(t);
 		return -ENOMEM;
 	}
 	inode_init(&ti->i, t->fs, ops_for(mode), atomic_fetch_add(&t->next_ino, 1), mode);
@@ -65,6 +79,21 @@ int tmpfs_inode_new(struct tmpfs *t, uint32_t mode, uint64_t rdev, uint32_t uid,
 	return 0;
 }
 
+/* Extended attributes are charged by the page, from the first whole one on. -ENOSPC. */
+static int charge_xattrs(struct tmpfs_inode *ti, size_t bytes)
+{
+	uint64_t want = bytes / POOL_PAGE, have = ti->xattr_pages;
+
+	if (want > have && (!page_pool_has_room(want - have) ||
+			    tmpfs_charge(ti->t, want - have) < 0))
+		return -ENOSPC;
+	if (want < have)
+		tmpfs_uncharge(ti->t, have - want);
+	page_pool_count_host((int64_t)(want - have));
+	ti->xattr_pages = want;
+	return 0;
+}
+
 void tmpfs_inode_release(struct inode *inode)
 {
 	struct tmpfs_inode *ti = tmpfs_i(inode);
@@ -74,10 +103,11 @@ void tmpfs_inode_release(struct inode *inode)
 		tmpfs_dir_clear(ti);
 	if (inode_type(inode) == S_IFREG)
 		tmpfs_file_free(ti);
+	charge_xattrs(ti, 0);
 	xattr_store_free(&ti->xattrs);
 	rwlock_destroy(&ti->data_lock);
 	free(ti->target);
-	atomic_fetch_sub(&t->used_inodes, 1);
+	uncharge_inode(t);
 	inode_fini(inode);
 	free(ti);
 }
@@ -232,7 +262,11 @@ int tmpfs_setxattr(struct inode *inode, const char *name, const void *value, siz
 	if (!xattr_name_known(name))
 		return -EOPNOTSUPP;
 	AUTO_LOCK(&inode->attr_lock);
+	r = charge_xattrs(ti, ti->xattrs.bytes + strlen(name) + size);
+	if (r < 0)
+		return r;
 	r = xattr_store_set(&ti->xattrs, name, value, size, flags);
+	charge_xattrs(ti, ti->xattrs.bytes);
 	if (r == 0)
 		touch_locked(ti, false);
 	return r;
@@ -253,6 +287,7 @@ int tmpfs_removexattr(struct inode *inode, const char *name)
 		return -EOPNOTSUPP;
 	AUTO_LOCK(&inode->attr_lock);
 	r = xattr_store_remove(&ti->xattrs, name);
+	charge_xattrs(ti, ti->xattrs.bytes);
 	if (r == 0)
 		touch_locked(ti, false);
 	return r;
