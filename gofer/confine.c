@@ -1,15 +1,19 @@
-/* What the gofer gives up before it serves. * * Namespaces: the process was cloned into them
- * (spawn.c). Here it gets its root: a small read-only tmpfs with one * directory (or file) for
- * each export, where the exported tree is bound, recursively. The exports' * descriptors came
- * from outside and know the host's whole tree through ".."; they are replaced by ones of the
- * bound trees, * above which there is nothing but that tmpfs. Its /proc/self/fd, which is the way
- * to open fids (host.c), becomes one of a * proc of the gofer's own pid namespace, where a
- * broken-into gofer finds no process but itself; where the host * forbids such a mount, it stays
- * the one of before. * * Owners: a user namespace of an ordinary user maps one id, and shows all
- * others as the overflow id. Nearly * all of them are root's in truth (/usr, /etc), so that is
- * what the guest is told. * * Capabilities: those that file access needs, and for a namespace of
- * one id none: what the user may not read, the * gofer may not either. Then no_new_privs, and the
- * filter (filter.c) when the threads have started. */
+/* What the gofer gives up before it serves.
+ *
+ * Namespaces: the process was cloned into them (spawn.c). Here it gets its root: a small read-only
+ * tmpfs with one directory (or file) for each export, where the exported tree is bound,
+ * recursively. The exports' descriptors came from outside and know the host's whole tree through
+ * ".."; they are replaced by ones of the bound trees, above which there is nothing but that tmpfs.
+ * Its /proc/self/fd, which is the way to open fids (host.c), becomes one of a proc of the gofer's
+ * own pid namespace, where a broken-into gofer finds no process but itself; where the host forbids
+ * such a mount, it stays the one of before.
+ *
+ * Owners: a user namespace of an ordinary user maps one id, and shows all others as the overflow
+ * id. Nearly all of them are root's in truth (/usr, /etc), so that is what the guest is told.
+ *
+ * Capabilities: those that file access needs, and for a namespace of one id none: what the user may
+ * not read, the gofer may not either. Then no_new_privs, and the filter (filter.c) when the threads
+ * have started. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -81,8 +85,8 @@ static void restrict_mount(const char *at, uint32_t flags)
 		log_debug("mount_setattr %s: %s", at, strerror(errno)); /* Linux before 5.12 */
 }
 
-/* Binds the tree of e at `at` by its path (a descriptor of another mount namespace can't be
- * bound). The old root is at * /old. */
+/* Binds the tree of e at `at` by its path (a descriptor of another mount namespace can't be bound).
+ * The old root is at /old. */
 static int bind_export(struct gofer_export *e, const char *path, const char *at, bool *bound)
 {
 	char old[PATH_MAX + 8];

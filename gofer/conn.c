@@ -9,8 +9,8 @@
 #include "abi/base/log.h"
 #include "gofer/gofer_impl.h"
 
-/* The struct itself is never freed (there are as many as exports): a worker may just have been
- * told about a * connection that another one ends. */
+/* The struct itself is never freed (there are as many as exports): a worker may just have been told
+ * about a connection that another one ends. */
 void conn_put(struct conn *c)
 {
 	if (!ref_put(&c->ref))

@@ -1,5 +1,5 @@
 /* Fids: the client's names for files. Each holds an O_PATH descriptor, which follows the file
- * wherever it is renamed * to, also out of the tree. */
+ * wherever it is renamed to, also out of the tree. */
 #include "gofer/gofer_impl.h"
 
 #include <errno.h>

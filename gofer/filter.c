@@ -1,6 +1,8 @@
 /* What the gofer may ask of its host once it serves: file calls, its own memory and threads, and
- * the * two calls that move messages over sockets it has. No call makes a socket, a process or a
- * program. * * Whatever is not listed is answered EPERM. */
+ * the two calls that move messages over sockets it has. No call makes a socket, a process or a
+ * program.
+ *
+ * Whatever is not listed is answered EPERM. */
 #include <errno.h>
 #include <fcntl.h>
 #include <seccomp.h>

@@ -1,7 +1,8 @@
 /* The gofer: serves host file trees over 9P to one sandbox, from a process of its own that can
- * reach * nothing else (gofer/README.md). * * The launcher makes one socket pair and one
- * descriptor of the tree for each 9P mount, starts the * gofer with its ends, and gives the other
- * ends to the sentry (vfs/p9/p9fs.h). */
+ * reach nothing else (gofer/README.md).
+ *
+ * The launcher makes one socket pair and one descriptor of the tree for each 9P mount, starts the
+ * gofer with its ends, and gives the other ends to the sentry (vfs/p9/p9fs.h). */
 #pragma once
 
 #include <stdbool.h>
@@ -48,9 +49,9 @@ struct gofer_config {
 /* A pair of sockets for one export: seqpacket, close-on-exec. 0 or -errno. */
 int gofer_socketpair(int sv[2]);
 
-/* Starts the gofer in a new process, in namespaces of its own where possible. Consumes the *
+/* Starts the gofer in a new process, in namespaces of its own where possible. Consumes the
  * descriptors of the exports in both processes; all others are closed in the gofer except stderr
- * and the log's. To be called while the * caller has one thread. The child dies with the calling
+ * and the log's. To be called while the caller has one thread. The child dies with the calling
  * thread, and when all its sockets are closed. 0 and *pid, or -errno. */
 int gofer_spawn(const struct gofer_config *cfg, pid_t *pid);
 

@@ -1,10 +1,11 @@
-/* From fids and names to host files. * * An O_PATH descriptor can be walked from and fstat'ed,
- * but not read, chmod'ed or given attributes. The * way to those is the magic link
- * /proc/self/fd/N. The gofer opens /proc/self/fd before it changes its * root, keeps the
- * descriptor, and makes it its working directory, so that calls without an *at form * (truncate,
- * getxattr) reach "N" as well. It is the only magic link followed, and only for fids whose type
- * fstat has * shown to be a regular file or a directory, so that no open blocks or has effects on
- * a device. */
+/* From fids and names to host files.
+ *
+ * An O_PATH descriptor can be walked from and fstat'ed, but not read, chmod'ed or given attributes.
+ * The way to those is the magic link /proc/self/fd/N. The gofer opens /proc/self/fd before it
+ * changes its root, keeps the descriptor, and makes it its working directory, so that calls without
+ * an *at form (truncate, getxattr) reach "N" as well. It is the only magic link followed, and only
+ * for fids whose type fstat has shown to be a regular file or a directory, so that no open blocks
+ * or has effects on a device. */
 #include "gofer/gofer_impl.h"
 
 #include <errno.h>
@@ -203,10 +204,10 @@ int host_reopen(const struct conn *c, const struct fid *f, int flags, int *out)
 }
 
 /* Qid paths name (device, inode) pairs, injectively: hashing them would make two files one some
- * day. The device's * place in a table of those seen goes into the top byte. The first device
- * (usually the only one) has 0, so that its files show * the inode numbers of the host. Inode
- * numbers that need the top byte, and devices beyond the table, get numbers of * their own from a
- * second table. */
+ * day. The device's place in a table of those seen goes into the top byte. The first device
+ * (usually the only one) has 0, so that its files show the inode numbers of the host. Inode numbers
+ * that need the top byte, and devices beyond the table, get numbers of their own from a second
+ * table. */
 #define QID_DEVS     240
 #define QID_INO_BITS 56
 
@@ -312,8 +313,8 @@ int host_stat(int fd, const char *name, struct p9_attr *a, struct stat *st)
 	return 0;
 }
 
-/* File systems that are the kernel's interface and not files: what they tell is about the host,
- * and some of it acts on * the host. Exporting one on purpose, as a tree of its own, works. */
+/* File systems that are the kernel's interface and not files: what they tell is about the host, and
+ * some of it acts on the host. Exporting one on purpose, as a tree of its own, works. */
 static bool kernel_magic(unsigned long magic)
 {
 	switch (magic) {

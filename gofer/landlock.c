@@ -1,6 +1,6 @@
-/* Where there are no namespaces: Landlock keeps opens and changes below the exported trees. It
- * says nothing about stat * and the like; those have no way out either but a descriptor, and all
- * that the gofer has are of the trees. */
+/* Where there are no namespaces: Landlock keeps opens and changes below the exported trees. It says
+ * nothing about stat and the like; those have no way out either but a descriptor, and all that the
+ * gofer has are of the trees. */
 #include <errno.h>
 #include <linux/landlock.h>
 #include <sys/syscall.h>

@@ -81,7 +81,7 @@ static int make_special(struct conn *c, struct fid *dir, struct making *m)
 }
 
 /* The owner and the mode bits that creation does not set. An ordinary user can't give files away:
- * then * they stay its own. */
+ * then they stay its own. */
 static int make_finish(struct making *m)
 {
 	uint32_t bits = m->mode & 07777;

@@ -1,6 +1,5 @@
-/* One function a request. Each fills in *r and returns 0 or -errno. r's strings and data may lie
- * in req->tx * (behind the offset where encoding puts them) or in memory that lives as long as
- * req. */
+/* One function a request. Each fills in *r and returns 0 or -errno. r's strings and data may lie in
+ * req->tx (behind the offset where encoding puts them) or in memory that lives as long as req. */
 #pragma once
 
 #include "gofer/gofer_impl.h"

@@ -1,13 +1,18 @@
-/* The server: a fixed pool of workers on one epoll instance. * *  worker: epoll_wait -> one
- * connection, now owned by us *         receive one message, note its tag as in flight *
- * disown and arm (EPOLLONESHOT): another worker may take its next message *               serve;
- * send the reply; answer the Tflushes that waited for this tag *           own it again, unarmed,
- * and look for the next for a short while, if that has paid *              lately: waking a
- * sleeping worker costs ten times what serving a lookup does * * So requests of one connection
- * are served concurrently and replies overtake each other, but * messages are *noted* in the
- * order of their arrival: a Tflush always finds the request it means, unless that was * answered
- * already. No worker waits for another: Tflush leaves its tag with the request in flight. * * A
- * connection that breaks the protocol, or is hung up, is closed; with the last one the gofer
+/* The server: a fixed pool of workers on one epoll instance.
+ *
+ *	worker:	epoll_wait -> one connection, now owned by us
+ *		receive one message, note its tag as in flight
+ *		disown and arm (EPOLLONESHOT): another worker may take its next message
+ *		serve; send the reply; answer the Tflushes that waited for this tag
+ *		own it again, unarmed, and look for the next for a short while, if that has paid
+ *		lately: waking a sleeping worker costs ten times what serving a lookup does
+ *
+ * So requests of one connection are served concurrently and replies overtake each other, but
+ * messages are *noted* in the order of their arrival: a Tflush always finds the request it means,
+ * unless that was answered already. No worker waits for another: Tflush leaves its tag with the
+ * request in flight.
+ *
+ * A connection that breaks the protocol, or is hung up, is closed; with the last one the gofer
  * ends. */
 #include <errno.h>
 #include <fcntl.h>
@@ -165,7 +170,7 @@ static int request_run(struct conn *c, struct worker *w, struct inflight *f)
 }
 
 /* One message of a connection that we own, and own no longer afterwards. 1: served; 0: there was
- * none; * negative: the connection has ended. */
+ * none; negative: the connection has ended. */
 static int worker_receive(struct worker *w, struct conn *c, bool wait)
 {
 	struct inflight f;
@@ -200,8 +205,8 @@ static int worker_receive(struct worker *w, struct conn *c, bool wait)
 	return err ? err : 1;
 }
 
-/* The connection's next message, if it comes soon. Owns the connection meanwhile, so that no
- * other worker * is woken. */
+/* The connection's next message, if it comes soon. Owns the connection meanwhile, so that no other
+ * worker is woken. */
 static int worker_spin(struct worker *w, struct conn *c)
 {
 	unsigned spin = c->spin_ns;

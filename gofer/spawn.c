@@ -1,9 +1,12 @@
-/* Starting the gofer's process. * * The process is made in new namespaces by clone itself, so
- * that it is one process and not two (a pid namespace * begins with the child of who asks for
- * it). Only the parent may map more than one id into the child's user * namespace: the child
- * waits on a pipe for "mapped", and ends when the pipe does instead. Tiers, in * this order: *
- * user, mount, pid, ipc namespaces *      the same without a user namespace, for root where those
- * are forbidden * none: Landlock and the filter alone (landlock.c) */
+/* Starting the gofer's process.
+ *
+ * The process is made in new namespaces by clone itself, so that it is one process and not two (a
+ * pid namespace begins with the child of who asks for it). Only the parent may map more than one id
+ * into the child's user namespace: the child waits on a pipe for "mapped", and ends when the pipe
+ * does instead. Tiers, in this order:
+ *	user, mount, pid, ipc namespaces
+ *	the same without a user namespace, for root where those are forbidden
+ *	none: Landlock and the filter alone (landlock.c) */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>

@@ -9,7 +9,7 @@
 #include "gofer/ops.h"
 
 /* One step. What others may not search looks empty with GOFER_OTHERS_ONLY: with EACCES an overlay
- * above * could not put files of its own below such a directory (/root). */
+ * above could not put files of its own below such a directory (/root). */
 static int walk_step(struct conn *c, const struct fid *dir, const struct p9_str *elem, int *fd)
 {
 	char name[256];

@@ -1,5 +1,5 @@
 /* A cursor over the bytes of a message that latches: the first access beyond the end sets `bad`,
- * and from * then on reads give zeros and writes go nowhere. So a codec needs one check, at its
+ * and from then on reads give zeros and writes go nowhere. So a codec needs one check, at its
  * end. */
 #pragma once
 

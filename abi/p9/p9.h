@@ -1,7 +1,8 @@
-/* 9P2000.L messages: structs and codec, generated from messages.def. * * A decoded message
- * borrows: strings and data point into the buffer that was decoded. Encoding copies them, unless
- * the * data already lies where it belongs (P9_DATA_OFFSET): that is how a read's bytes are
- * placed without a copy. */
+/* 9P2000.L messages: structs and codec, generated from messages.def.
+ *
+ * A decoded message borrows: strings and data point into the buffer that was decoded. Encoding
+ * copies them, unless the data already lies where it belongs (P9_DATA_OFFSET): that is how a read's
+ * bytes are placed without a copy. */
 #pragma once
 
 #include <stdbool.h>

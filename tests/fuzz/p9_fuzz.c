@@ -1,8 +1,9 @@
 /* Fuzz target: the 9P decoder, and that whatever it accepts encodes to bytes that decode to the
- * same bytes again. * *     clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -D_GNU_SOURCE
- * tests/fuzz/p9_fuzz.c abi/p9/codec.c *        cc -DSTANDALONE ...     reads files named on the
- * command line, or mutates bytes of its own N times
- * */
+ * same bytes again.
+ *
+ *	clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -D_GNU_SOURCE tests/fuzz/p9_fuzz.c abi/p9/codec.c
+ *	cc -DSTANDALONE ...	reads files named on the command line, or mutates bytes of its own N times
+ * / */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

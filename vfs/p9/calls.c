@@ -20,8 +20,8 @@ static struct p9_call *call_new(struct p9_client *c, uint8_t type)
 	return call;
 }
 
-/* A descriptor that the peer gave: a regular file, or it is not ours to touch (reading a pipe or
- * a device * could block the sentry for good). -1 when there is none that will do. */
+/* A descriptor that the peer gave: a regular file, or it is not ours to touch (reading a pipe or a
+ * device could block the sentry for good). -1 when there is none that will do. */
 static int call_take_fd(struct p9_call *call)
 {
 	int fd = steal_fd(&call->fd);

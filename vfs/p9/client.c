@@ -1,12 +1,18 @@
-/* The 9P connection's client end. * * Who waits for a reply may have to read the socket for all:
- * the first waiter becomes the *leader*, reads messages, * hands each to the call with its tag,
- * and passes the lead on when its own has come. So a single caller costs one send and * one
- * receive, without any switch to another thread, and no thread exists only to read. * *
- * caller:  encode, send; lock mu *                 while not done: no leader? lead (unlock,
- * receive, lock, deliver) : sleep on the call's cond *           done: wake some other waiter if
- * there is no leader now * * When the peer dies or sends nonsense the client is dead for good:
- * all calls end with -EIO. * * The send can't deadlock with the peer: replies that nobody reads
- * are bounded (P9_ASYNC_MAX small ones); * for all others there is a waiter, hence a leader. */
+/* The 9P connection's client end.
+ *
+ * Who waits for a reply may have to read the socket for all: the first waiter becomes the *leader*,
+ * reads messages, hands each to the call with its tag, and passes the lead on when its own has
+ * come. So a single caller costs one send and one receive, without any switch to another thread,
+ * and no thread exists only to read.
+ *
+ *	caller:  encode, send; lock mu
+ *		 while not done: no leader? lead (unlock, receive, lock, deliver) : sleep on the call's cond
+ *		 done: wake some other waiter if there is no leader now
+ *
+ * When the peer dies or sends nonsense the client is dead for good: all calls end with -EIO.
+ *
+ * The send can't deadlock with the peer: replies that nobody reads are bounded (P9_ASYNC_MAX small
+ * ones); for all others there is a waiter, hence a leader. */
 #include "vfs/p9/client_impl.h"
 
 #include <errno.h>

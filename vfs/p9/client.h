@@ -33,8 +33,8 @@ struct p9_call {
 	uint8_t tx[P9_SMALL_MAX];
 };
 
-/* Negotiates the version and attaches: fid 1 is the root, with attributes in *root. Owns sock
- * from now on, also on * failure. */
+/* Negotiates the version and attaches: fid 1 is the root, with attributes in *root. Owns sock from
+ * now on, also on failure. */
 int p9_client_new(int sock, const char *aname, struct p9_client **out, struct p9_attr *root);
 #define P9_ROOT_FID 1
 void p9_client_free(struct p9_client *c);
@@ -51,7 +51,7 @@ static inline void auto_p9_call(struct p9_call **call)
 		p9_call_put(*call);
 }
 /* Sends call->t and waits for the reply, which is in call->r: 0, the peer's -errno, or -EIO: the
- * peer is gone or * broke the protocol. */
+ * peer is gone or broke the protocol. */
 int p9_rpc(struct p9_call *call);
 
 /* A fid number that is in use nowhere; n of them in a row when n > 1 (0: can't, ask for one). */

@@ -43,8 +43,8 @@ static uint64_t now_ns(void)
 }
 
 /* Replies usually come within microseconds, where going to sleep and being woken takes many times
- * that: look a while * first. A look that was in vain halves the next; when it is down to
- * nothing, only one reply in 16 is looked for. */
+ * that: look a while first. A look that was in vain halves the next; when it is down to nothing,
+ * only one reply in 16 is looked for. */
 static ssize_t recv_spin(struct p9_client *c, struct msghdr *msg)
 {
 	size_t control = msg->msg_controllen;
@@ -107,9 +107,9 @@ static ssize_t recv_piece(struct p9_client *c, uint8_t *buf, size_t n, int *fd)
 	return msg.msg_flags & MSG_TRUNC ? -EMSGSIZE : got;
 }
 
-/* A whole message in c->rx: its size, or -errno. On a stream a descriptor travels with the bytes
- * of its message, and a * receive never reads past the message whose header it knows, so it can't
- * be another's. */
+/* A whole message in c->rx: its size, or -errno. On a stream a descriptor travels with the bytes of
+ * its message, and a receive never reads past the message whose header it knows, so it can't be
+ * another's. */
 ssize_t p9_client_recv(struct p9_client *c, int *fd)
 {
 	struct p9_cur cur = p9_cur(c->rx, 4);

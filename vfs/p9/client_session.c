@@ -27,9 +27,9 @@ static int rversion(struct p9_client *c, const struct p9_call *call, const char 
 	       memcmp(r->version.p, version, strlen(version)) == 0;
 }
 
-/* Ours: both messages are sent before the first is answered, which saves a round trip for each
- * tree at start. The gofer * serves Tversion before it looks at anything else. (Over a stream the
- * peer may be someone else, who would stumble.) 1: agreed * and attached. */
+/* Ours: both messages are sent before the first is answered, which saves a round trip for each tree
+ * at start. The gofer serves Tversion before it looks at anything else. (Over a stream the peer may
+ * be someone else, who would stumble.) 1: agreed and attached. */
 static int negotiate_extended(struct p9_client *c, const char *aname, struct p9_attr *root)
 {
 	__attribute__((cleanup(auto_p9_call))) struct p9_call *version = p9_call_get(c);

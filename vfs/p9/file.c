@@ -15,7 +15,7 @@
 #define LIST_BYTES   32768
 
 /* file->priv. The descriptors are the inode's: ro_fd stays as long as it, the others while we are
- * counted in * `writers`. */
+ * counted in `writers`. */
 struct p9_file {
 	int rfd, wfd; /* -1: none */
 	uint32_t fid; /* an opened fid of our own instead (0: none) */
@@ -319,8 +319,8 @@ static int64_t p9_file_seek(struct file *f, int64_t off, int whence)
 	return pos < 0 ? -EINVAL : pos;
 }
 
-/* A descriptor has exactly the rights that the file was opened with, so a mapping of it can be
- * made no * stronger. */
+/* A descriptor has exactly the rights that the file was opened with, so a mapping of it can be made
+ * no stronger. */
 static int p9_file_mmap(struct file *f, int prot, bool shared, struct file_mapping *out)
 {
 	struct p9_file *pf = f->priv;
@@ -438,8 +438,8 @@ static int list_fetch(struct file *f, struct p9_file *pf, uint64_t pos)
 }
 
 /* Offsets are the server's, which are the host's: an entry keeps its own whatever happens to
- * others. What the * caller's buffer did not hold is kept for its next call, if that goes on
- * where this one ended. */
+ * others. What the caller's buffer did not hold is kept for its next call, if that goes on where
+ * this one ended. */
 static int p9_dir_readdir(struct file *f, uint64_t *pos, struct dir_sink *sink)
 {
 	struct p9_file *pf = f->priv;

@@ -1,8 +1,9 @@
-/* Instances of the 9P file system. * * What one path walk costs: a name that is cached costs
- * nothing (exclusive) or one Tlookup without a fid (revalidated); a * name that is not costs one
- * Tlookup, which also brings the attributes and a symlink's text. Opening a file the first time *
- * costs one Topenfd, which brings a descriptor; after that reads, writes, mappings and sizes are
- * the * host kernel's, and no message is sent for them. */
+/* Instances of the 9P file system.
+ *
+ * What one path walk costs: a name that is cached costs nothing (exclusive) or one Tlookup without
+ * a fid (revalidated); a name that is not costs one Tlookup, which also brings the attributes and a
+ * symlink's text. Opening a file the first time costs one Topenfd, which brings a descriptor; after
+ * that reads, writes, mappings and sizes are the host kernel's, and no message is sent for them. */
 #include <errno.h>
 #include <linux/magic.h>
 #include <stdlib.h>

@@ -197,7 +197,7 @@ void p9_attr_written(struct inode *i)
 }
 
 /* What our own writes have changed, from our own descriptor: no RPC. (Not owners: those the host
- * would show us as * our own user namespace sees them.) */
+ * would show us as our own user namespace sees them.) */
 static bool attr_refresh_locked(struct p9_inode *pi)
 {
 	int fd = pi->rw_fd >= 0 ? pi->rw_fd : pi->wo_fd >= 0 ? pi->wo_fd : pi->ro_fd;

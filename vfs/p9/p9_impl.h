@@ -36,12 +36,13 @@ struct p9_fs {
 	_Atomic int stash_credit;
 };
 
-/* A file of the server. Hard links share one; a directory has one for each dirent, so that a
- * server * which invents a loop can't make the VFS lock one inode twice. * * The descriptors:
- * ro_fd is kept as long as the inode, so that the next open needs no RPC; rw_fd and wo_fd only
- * while the * file is open for writing (the host refuses to run a file that someone may write
- * to), or right after creation. * A file that is mapped by a guest gets the one that has the
- * rights it was opened with, no other. */
+/* A file of the server. Hard links share one; a directory has one for each dirent, so that a server
+ * which invents a loop can't make the VFS lock one inode twice.
+ *
+ * The descriptors: ro_fd is kept as long as the inode, so that the next open needs no RPC; rw_fd
+ * and wo_fd only while the file is open for writing (the host refuses to run a file that someone
+ * may write to), or right after creation. A file that is mapped by a guest gets the one that has
+ * the rights it was opened with, no other. */
 struct p9_inode {
 	struct inode i;
 	struct hnode node;   /* p9_fs->inodes */
@@ -84,8 +85,8 @@ extern const struct inode_ops p9_exclusive_inode_ops, p9_shared_inode_ops;
 extern const struct file_ops p9_file_ops, p9_dir_ops;
 
 /* inode.c */
-/* The inode of what fid names, with a reference: one that exists already (fid is clunked then) or
- * a new one. Consumes fid, * and *fd (a read-only descriptor or -1), also on failure. */
+/* The inode of what fid names, with a reference: one that exists already (fid is clunked then) or a
+ * new one. Consumes fid, and *fd (a read-only descriptor or -1), also on failure. */
 int p9_inode_from(struct p9_fs *fs, uint32_t fid, const struct p9_attr *attr, int *fd,
 		  struct inode **out);
 void p9_inode_release(struct inode *i);
@@ -164,12 +165,12 @@ int p9_do_open_plain(struct p9_client *c, uint32_t fid, uint32_t flags, uint32_t
 ssize_t p9_do_read(struct p9_client *c, uint32_t fid, void *buf, size_t n, uint64_t off);
 ssize_t p9_do_write(struct p9_client *c, uint32_t fid, const void *buf, size_t n, uint64_t off);
 /* Directory entries (p9_get_dirent, and p9_get_attr after each unless newfid is P9_NOFID),
- * malloc'ed. * fid: opened unless the extension was agreed. */
+ * malloc'ed. fid: opened unless the extension was agreed. */
 int p9_do_list(struct p9_client *c, uint32_t fid, uint64_t off, uint32_t count, uint32_t newfid,
 	       uint8_t **out, size_t *len, bool *end);
 
 /* Descriptors have run out, here or in the gofer (err): lets go of what is only cached. True: try
- * again, once. * attr_lock not held. */
+ * again, once. attr_lock not held. */
 bool p9_shed(struct inode *i, int err);
 
 /* stash.c */
@@ -177,7 +178,7 @@ bool p9_shed(struct inode *i, int err);
 bool p9_stash_wanted(struct inode *dir);
 unsigned p9_stash_gen(struct inode *dir);
 /* Keeps what a listing that began at `gen` told, unless names of dir have changed since. Consumes
- * the inode; NULL: there * is no such name. */
+ * the inode; NULL: there is no such name. */
 void p9_stash_put(struct inode *dir, unsigned gen, const char *name, size_t len, struct inode *i,
 		  bool listed);
 /* What is known of a name, once: 0 with the inode and its reference, -ENOENT (there is no such

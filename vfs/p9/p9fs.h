@@ -26,9 +26,10 @@ struct p9fs_options {
 };
 
 /* A file system over a connected socket (seqpacket or stream), which it owns from now on, also on
- * failure. *out has one * reference and its root set; the root may be a directory or a single
- * file. -EIO: the peer died or broke the protocol; -EPROTO: it speaks no 9P2000.L. * * Host calls
- * that it makes later, from any thread, on the socket: sendmsg, recvmsg; on descriptors received
- * over it (regular * files): fstat, pread64, pwrite64, pwritev2, lseek, ftruncate, fallocate,
- * fsync, fdatasync, close. */
+ * failure. *out has one reference and its root set; the root may be a directory or a single file.
+ * -EIO: the peer died or broke the protocol; -EPROTO: it speaks no 9P2000.L.
+ *
+ * Host calls that it makes later, from any thread, on the socket: sendmsg, recvmsg; on descriptors
+ * received over it (regular files): fstat, pread64, pwrite64, pwritev2, lseek, ftruncate,
+ * fallocate, fsync, fdatasync, close. */
 int p9fs_new(int sock, const struct p9fs_options *opts, struct fs **out);

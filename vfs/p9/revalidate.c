@@ -1,7 +1,8 @@
-/* Names of trees that the host changes too: each is asked for again before it is used. * * A walk
- * asks for one name after the other, but it says what comes next (walk_ahead), so the first
- * question goes for the * whole path, and the answers for the names behind wait in a small ring.
- * They are used within * P9_YOUNG_NS: that is the same walk. */
+/* Names of trees that the host changes too: each is asked for again before it is used.
+ *
+ * A walk asks for one name after the other, but it says what comes next (walk_ahead), so the first
+ * question goes for the whole path, and the answers for the names behind wait in a small ring. They
+ * are used within P9_YOUNG_NS: that is the same walk. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,14 +1,17 @@
-/* What the server told before it was asked for, kept for the lookups that will ask: names ahead
- * of a walk, and what a listing * told beyond names. * * Programs that list a directory often
- * look at each file next (ls -l, git status, du, rm -r). A listing can bring the * attributes and
- * bind fids of all entries; their inodes wait here, and a lookup takes one out instead of asking.
- * That * costs the gofer an open for each entry, so it is done only while it pays: a directory
- * whose names were looked * up after it was listed gives the file system credit for some listings
- * with attributes, and each lookup answered * from here renews it. * * Listings only so for trees
- * that nobody else changes. An entry is true as long as nobody changes the name through us:
- * whoever does * forgets it before and after, and a listing that was under way meanwhile keeps
- * nothing (names_gen). Entries are bounded, the * oldest go first, and they go with their
- * directory. */
+/* What the server told before it was asked for, kept for the lookups that will ask: names ahead of
+ * a walk, and what a listing told beyond names.
+ *
+ * Programs that list a directory often look at each file next (ls -l, git status, du, rm -r). A
+ * listing can bring the attributes and bind fids of all entries; their inodes wait here, and a
+ * lookup takes one out instead of asking. That costs the gofer an open for each entry, so it is
+ * done only while it pays: a directory whose names were looked up after it was listed gives the
+ * file system credit for some listings with attributes, and each lookup answered from here renews
+ * it.
+ *
+ * Listings only so for trees that nobody else changes. An entry is true as long as nobody changes
+ * the name through us: whoever does forgets it before and after, and a listing that was under way
+ * meanwhile keeps nothing (names_gen). Entries are bounded, the oldest go first, and they go with
+ * their directory. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
