@@ -300,6 +300,17 @@ void dirent_unhash(struct dirent *d)
 		dirent_put(d);
 }
 
+void dirent_remember_gone(struct dirent *dir, const char *name, size_t len)
+{
+	struct dirent *d;
+
+	if (!dir->fs->caches || dir->fs->no_negative || dirent_inode(dir)->ops->revalidate)
+		return;
+	d = dirent_alloc(dir->fs, dir, name, len, NULL);
+	if (d)
+		dirent_put(publish(d, dirent_hash_of(dir, name, len)));
+}
+
 void dirent_forget(struct dirent *dir, const char *name, size_t len)
 {
 	struct dirent *d = find_get(dir, name, len, dirent_hash_of(dir, name, len));

@@ -17,6 +17,9 @@ struct dirent *dirent_find_locked(const struct dirent *parent, const char *name,
  * puts it after unlocking: true if d was hashed. */
 void dirent_insert_locked(struct dirent *d);
 bool dirent_remove_locked(struct dirent *d);
+/* A name was just removed from dir: the cache knows that it is gone, where asking costs a message.
+ * dir_lock exclusive. */
+void dirent_remember_gone(struct dirent *dir, const char *name, size_t len);
 /* Whether names of fs are kept when nobody uses them. */
 bool dirent_cacheable(const struct dirent *d);
 

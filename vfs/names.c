@@ -230,6 +230,7 @@ static int remove_locked(const struct path *parent, const struct walk_last *n,
 			dirent_unhash(d);
 		return r;
 	}
+	dirent_remember_gone(parent->dirent, n->name, n->len);
 	*out = steal(&d);
 	return 0;
 }

@@ -146,10 +146,13 @@ static int call_fs(const struct rename_req *q)
 
 static void move_names(const struct rename_req *q)
 {
-	if (q->flags & RENAME_EXCHANGE)
+	if (q->flags & RENAME_EXCHANGE) {
 		dirent_exchange(q->old.d, q->new.d);
-	else
-		dirent_move(q->old.d, q->new.dir.dirent, q->new.last.name, q->new.last.len);
+		return;
+	}
+	dirent_move(q->old.d, q->new.dir.dirent, q->new.last.name, q->new.last.len);
+	if (!(q->flags & RENAME_WHITEOUT))
+		dirent_remember_gone(q->old.dir.dirent, q->old.last.name, q->old.last.len);
 }
 
 /* 1: old and new are one file, nothing is to be done. */
