@@ -32,6 +32,7 @@
 #include "vfs/dirent.h"
 #include "vfs/dirent_cache.h"
 #include "vfs/file.h"
+#include "vfs/host_fd.h"
 #include "vfs/vfs.h"
 
 struct boot {
@@ -68,6 +69,33 @@ static unsigned count_cpus(void)
 	return (unsigned)CPU_COUNT(&set);
 }
 
+/* Half of what the sentry has: an open host file costs it a descriptor. */
+static uint64_t guest_nofile_max(void)
+{
+	struct rlimit r;
+	uint64_t half = getrlimit(RLIMIT_NOFILE, &r) ? 512 : r.rlim_cur / 2;
+
+	return half < (1u << 20) ? half : 1u << 20;
+}
+
+/* The limits that a process on this host would start with; not those that hold for the sentry. */
+static void default_rlimits(struct rlimit64_guest *r, uint64_t nofile)
+{
+	const uint64_t inf = ~0ull;
+
+	for (int i = 0; i < GUEST_NRLIMITS; i++)
+		r[i] = (struct rlimit64_guest){inf, inf};
+	r[RLIMIT_STACK] = (struct rlimit64_guest){8u << 20, inf};
+	r[RLIMIT_CORE] = (struct rlimit64_guest){0, inf};
+	r[RLIMIT_NOFILE] = (struct rlimit64_guest){nofile < 1024 ? nofile : 1024, nofile};
+	r[RLIMIT_NPROC] = (struct rlimit64_guest){30000, 30000};
+	r[RLIMIT_MEMLOCK] = (struct rlimit64_guest){8u << 20, 8u << 20};
+	r[RLIMIT_SIGPENDING] = (struct rlimit64_guest){30000, 30000};
+	r[RLIMIT_MSGQUEUE] = (struct rlimit64_guest){819200, 819200};
+	r[RLIMIT_NICE] = (struct rlimit64_guest){0, 0};
+	r[RLIMIT_RTPRIO] = (struct rlimit64_guest){0, 0};
+}
+
 static int start_kernel(struct boot *b)
 {
 	const struct pf_ops *ops = platform_lookup(b->cfg->platform);
@@ -84,6 +112,7 @@ static int start_kernel(struct boot *b)
 		.memory_limit = b->cfg->memory_limit,
 		.debug = b->cfg->debug,
 		.ncpus = ncpus,
+		.nofile_max = guest_nofile_max(),
 	};
 	struct platform *p;
 	int r = ops->start(&pcfg, &p);
@@ -91,6 +120,7 @@ static int start_kernel(struct boot *b)
 	if (r)
 		return report(b, EXIT_SENTRY, "the %s platform can't start: %s", b->cfg->platform,
 			      strerror(-r));
+	default_rlimits(b->rlimits, kcfg.nofile_max);
 	r = kernel_init(&kcfg, ops, p);
 	if (!r)
 		r = ktimer_start_thread();
@@ -104,6 +134,7 @@ static int start_vfs(struct boot *b)
 	int r;
 
 	getrlimit(RLIMIT_NOFILE, &nofile);
+	host_fd_init(nofile.rlim_cur);
 	r = vfs_init(dirent_cache_bound(nofile.rlim_cur, b->cfg->dirent_cache));
 	if (!r)
 		r = boot_register_filesystems();
@@ -150,24 +181,6 @@ static int open_stdio(struct boot *b)
 	return r ? report(b, EXIT_SENTRY, "cannot take over the standard streams: %s",
 			  strerror(-r))
 		 : 0;
-}
-
-/* The limits that a process on this host would start with; not those that hold for the sentry. */
-static void default_rlimits(struct rlimit64_guest *r)
-{
-	const uint64_t inf = ~0ull;
-
-	for (int i = 0; i < GUEST_NRLIMITS; i++)
-		r[i] = (struct rlimit64_guest){inf, inf};
-	r[RLIMIT_STACK] = (struct rlimit64_guest){8u << 20, inf};
-	r[RLIMIT_CORE] = (struct rlimit64_guest){0, inf};
-	r[RLIMIT_NOFILE] = (struct rlimit64_guest){1024, 1u << 20};
-	r[RLIMIT_NPROC] = (struct rlimit64_guest){30000, 30000};
-	r[RLIMIT_MEMLOCK] = (struct rlimit64_guest){8u << 20, 8u << 20};
-	r[RLIMIT_SIGPENDING] = (struct rlimit64_guest){30000, 30000};
-	r[RLIMIT_MSGQUEUE] = (struct rlimit64_guest){819200, 819200};
-	r[RLIMIT_NICE] = (struct rlimit64_guest){0, 0};
-	r[RLIMIT_RTPRIO] = (struct rlimit64_guest){0, 0};
 }
 
 /* execvp(3)'s search, inside: the path to run, malloc'ed. *err: why not. */
@@ -259,7 +272,6 @@ int boot_run(const struct boot_config *cfg)
 	struct boot b = {.cfg = cfg};
 	int r, status;
 
-	default_rlimits(b.rlimits);
 	log_debug("start");
 	if (start_kernel(&b))
 		return -1;

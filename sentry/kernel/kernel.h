@@ -24,6 +24,7 @@ struct kernel_config {
 	uint64_t memory_limit; /* bytes, 0: none */
 	bool debug;
 	unsigned ncpus; /* what the guest sees */
+	uint64_t nofile_max; /* /proc/sys/fs/nr_open: one process must not have all of ours */
 };
 
 struct kernel {

@@ -10,6 +10,7 @@
 #include "sentry/kernel/task.h"
 #include "sentry/mm/mm_impl.h"
 #include "vfs/file.h"
+#include "vfs/host_fd.h"
 
 struct shm {
 	int fd;
@@ -59,6 +60,10 @@ int anon_shared_new(uint64_t size, struct file **out)
 	if (!s)
 		return -ENOMEM;
 	s->fd = memfd_create("shm", MFD_CLOEXEC);
+	if (host_fd_scarce(s->fd)) {
+		close(steal_fd(&s->fd));
+		errno = EMFILE;
+	}
 	if (s->fd < 0) {
 		free(s);
 		return -ENOMEM;

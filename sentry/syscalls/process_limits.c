@@ -11,7 +11,6 @@
 #include "sentry/mm/usercopy.h"
 #include "sentry/syscalls/syscalls.h"
 
-#define NR_OPEN_MAX (1u << 20)
 #define NS_PER_TICK 10000000ULL
 
 /* ---- limits --------------------------------------------------------------------------------- */
@@ -23,7 +22,7 @@ static int limit_set_locked(struct task *t, struct thread_group *tg, unsigned re
 
 	if (new->cur > new->max)
 		return -EINVAL;
-	if (resource == RLIMIT_NOFILE && new->max > NR_OPEN_MAX)
+	if (resource == RLIMIT_NOFILE && new->max > kernel->config.nofile_max)
 		return -EPERM;
 	if (new->max > l->max && !task_capable(t, CAP_SYS_RESOURCE))
 		return -EPERM;

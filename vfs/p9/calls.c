@@ -158,7 +158,7 @@ int p9_do_openfd(struct p9_client *c, uint32_t fid, uint32_t flags, int *fd)
 	if (err)
 		return err;
 	*fd = call_take_fd(call);
-	return *fd < 0 ? -EIO : 0;
+	return *fd < 0 ? -ENFILE : 0; /* there was one, but no room for it here */
 }
 
 static int plain_make_call(struct p9_client *c, const struct p9_tmake *t)

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "vfs/p9/client_impl.h"
+#include "abi/base/cleanup.h"
+#include "vfs/host_fd.h"
 
 #define SPIN_MIN_NS 2000
 
@@ -101,6 +103,8 @@ static ssize_t recv_piece(struct p9_client *c, uint8_t *buf, size_t n, int *fd)
 		if (*fd >= 0)
 			close(*fd);
 		memcpy(fd, CMSG_DATA(cm), sizeof(int));
+		if (host_fd_scarce(*fd))
+			close(steal_fd(fd));
 	}
 	if (got == 0)
 		return -EPIPE;

@@ -15,6 +15,7 @@
 
 #include "abi/base/cleanup.h"
 #include "abi/base/log.h"
+#include "vfs/host_fd.h"
 #include "vfs/tmpfs/page_pool.h"
 #include "vfs/tmpfs/tmpfs_impl.h"
 #include "vfs/uio.h"
@@ -52,6 +53,10 @@ int tmpfs_host_convert(struct tmpfs_inode *ti)
 	if (ti->host_fd >= 0)
 		return 0;
 	fd = memfd_create("tmpfs", MFD_CLOEXEC);
+	if (host_fd_scarce(fd)) {
+		close(steal_fd(&fd));
+		return -ENFILE;
+	}
 	if (fd < 0)
 		return host_errno();
 	if (ftruncate(fd, (off_t)atomic_load(&ti->size)) < 0)

@@ -7,6 +7,7 @@
 
 #include "abi/base/lock.h"
 #include "sentry/fs/proc/proc_impl.h"
+#include "sentry/kernel/kernel.h"
 #include "sentry/kernel/pid.h"
 #include "sentry/kernel/task.h"
 #include "sentry/kernel/uts.h"
@@ -59,6 +60,12 @@ CONSTANT(show_ports, "32768\t60999")
 CONSTANT(show_tcp_mem, "4096\t131072\t6291456")
 CONSTANT(show_congestion, "cubic")
 CONSTANT(show_lease_time, "45")
+
+static int show_nr_open(struct text *t, const struct synth_ctx *c)
+{
+	text_printf(t, "%lu\n", kernel->config.nofile_max);
+	return 0;
+}
 
 static int show_uuid(struct text *t, const uint8_t in[16])
 {
@@ -218,7 +225,7 @@ static const struct synth_entry fs_children[] = {
 	SYNTH_DIR("inotify", 0555, .children = inotify_children),
 	RO("lease-break-time", show_lease_time),
 	SYNTH_DIR("mqueue", 0555, .children = mqueue_children),
-	RO("nr_open", show_file_max),
+	RO("nr_open", show_nr_open),
 	RO("overflowgid", show_overflow),
 	RO("overflowuid", show_overflow),
 	RO("pipe-max-size", show_file_max),
