@@ -123,6 +123,7 @@ run strace-stderr 0 'hi' '*write(1, "hi\\n", 3)*= 3*' --strace echo hi
 run strace-file 0 'hi' '' --strace="$dir/trace" echo hi
 check strace-file-content 0 - '' grep -q 'execve\|write(1, "hi' "$dir/trace"
 run nofile-tiny 0 'ok' '' sh -c 'ulimit -n 8; echo ok'
+check host-nofile-too-few 125 '' 'sentry: RLIMIT_NOFILE is 20; *' sh -c "ulimit -n 20; '$sentry' exec echo ok"
 check host-nofile-tiny 0 'ok' '' sh -c "ulimit -n 64; '$sentry' exec echo ok"
 
 # ---- signals: those sent to the launcher reach the program

@@ -35,6 +35,8 @@
 #include "sentry/launch/spawn.h"
 #include "sentry/launch/view.h"
 
+#define NOFILE_MIN 64u
+
 struct launcher {
 	const struct exec_options *o;
 	struct view view;
@@ -350,6 +352,22 @@ static void fill_boot(struct sentry_start *s, const struct launcher *l)
 	b->nice = getpriority(PRIO_PROCESS, 0);
 }
 
+/* The gofer and the sentry inherit this. */
+static int raise_nofile(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r))
+		return 0;
+	r.rlim_cur = r.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &r);
+	if (r.rlim_max >= NOFILE_MIN)
+		return 0;
+	log_user("RLIMIT_NOFILE is %lu; a sandbox needs at least %u (ulimit -n)",
+		 (unsigned long)r.rlim_max, NOFILE_MIN);
+	return -1;
+}
+
 int launch_run(const struct exec_options *o)
 {
 	struct launcher l = {.o = o, .status = -1, .control = -1};
@@ -360,7 +378,7 @@ int launch_run(const struct exec_options *o)
 	sigset_t set;
 	int n;
 
-	if (open_logs(o, &log_fd, &strace_fd))
+	if (raise_nofile() || open_logs(o, &log_fd, &strace_fd))
 		return EXIT_SENTRY;
 	if (view_build(o, &l.view))
 		return EXIT_SENTRY;

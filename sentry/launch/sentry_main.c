@@ -41,16 +41,10 @@ static int enter_own_root(void)
 	return 0;
 }
 
-static void raise_limits(void)
+/* The sentry's memory holds the guest's: no dump of it. */
+static void no_core(void)
 {
-	struct rlimit r;
-
-	if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
-		r.rlim_cur = r.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &r);
-	}
-	r = (struct rlimit){0, 0};
-	setrlimit(RLIMIT_CORE, &r);
+	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 }
 
 static int compare_fd(const void *a, const void *b)
@@ -111,7 +105,7 @@ int sentry_main(struct sentry_start *s)
 	int r;
 
 	ignore_signals();
-	raise_limits();
+	no_core();
 	close_others(s);
 	move_stdio(&s->boot);
 	log_init("sentry", s->log_fd, s->boot.debug ? LOG_DEBUG : LOG_INFO);

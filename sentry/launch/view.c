@@ -68,12 +68,13 @@ static struct boot_node *add_export(struct view *v, const char *what, const char
 		return NULL;
 	}
 	e = reallocarray(v->exports, v->nexports + 1, sizeof(*e));
+	if (e)
+		v->exports = e;
 	if (!e || gofer_socketpair(sv)) {
 		log_user("%s '%s': %s", what, source, strerror(errno));
 		close(dir);
 		return NULL;
 	}
-	v->exports = e;
 	e[v->nexports++] = (struct view_export){
 		.dir = dir,
 		.sock = sv[1],
