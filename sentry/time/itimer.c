@@ -90,10 +90,11 @@ static struct timeval ns_to_timeval(uint64_t ns)
 
 static bool timeval_to_ns(const struct timeval *tv, uint64_t *ns)
 {
-	struct timespec ts = {tv->tv_sec, tv->tv_usec * 1000};
+	struct timespec ts;
 
 	if (tv->tv_sec < 0 || tv->tv_usec < 0 || tv->tv_usec >= 1000000)
 		return false;
+	ts = (struct timespec){tv->tv_sec, tv->tv_usec * 1000};
 	*ns = timespec_to_ns(&ts);
 	return true;
 }
