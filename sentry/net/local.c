@@ -94,6 +94,8 @@ void lsock_put(struct lsock *s)
 		return;
 	byte_ring_free(&s->rx);
 	lname_put(s->name);
+	lname_put(s->dest);
+	free(s->options);
 	mutex_destroy(&s->mu);
 	socket_fini(&s->sk);
 	free(s);
@@ -114,6 +116,12 @@ static void tell_peer(struct lsock *peer, bool reset)
 	waitq_wake(&peer->sk.wq,
 		   POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLRDHUP |
 			   (peer->shut == LSOCK_SHUT_BOTH ? POLLHUP : 0u) | (reset ? POLLERR : 0u));
+}
+
+/* SO_LINGER with no time: the connection is cut. */
+static bool linger_reset(const struct lsock *s)
+{
+	return atomic_load(&((struct lsock *)s)->sk.linger) == 1;
 }
 
 void lsock_close(struct lsock *s, bool embryo)
@@ -143,7 +151,7 @@ void lsock_close(struct lsock *s, bool embryo)
 	if (lsock_connects(s)) {
 		peer = atomic_exchange(&s->peer, NULL);
 		if (peer)
-			tell_peer(peer, unread || embryo);
+			tell_peer(peer, unread || embryo || (s->fam->inet && linger_reset(s)));
 		lsock_put(peer);
 	} else {
 		lsock_dgram_disconnect(s);
@@ -183,22 +191,41 @@ static int local_bind(struct socket *sk, struct task *t, const struct sock_addr 
 	return s->fam->bind(s, t, a);
 }
 
-static int local_getname(struct socket *sk, bool peer, struct sock_addr *out)
+/* The name of s's peer, with a reference; *n may be NULL. -ENOTCONN. */
+static int peer_name(struct lsock *s, struct lname **n)
 {
-	struct lsock *s = lsock_of(sk), *of = s, *p = NULL;
-	struct lname *n;
+	struct lsock *p;
 
-	if (peer) {
+	{
 		AUTO_LOCK(&s->mu);
 		p = atomic_load(&s->peer);
+		if (s->dest) {
+			*n = lname_get(s->dest);
+			return 0;
+		}
 		if (s->state != LSOCK_CONNECTED || !p)
 			return -ENOTCONN;
-		of = lsock_get(p);
+		lsock_get(p);
 	}
-	n = lsock_name(of);
-	s->fam->name_tell(of, n, out);
-	lname_put(n);
+	*n = lsock_name(p);
 	lsock_put(p);
+	return 0;
+}
+
+static int local_getname(struct socket *sk, bool peer, struct sock_addr *out)
+{
+	struct lsock *s = lsock_of(sk);
+	struct lname *n = NULL;
+	int err = 0;
+
+	if (peer)
+		err = peer_name(s, &n);
+	else
+		n = lsock_name(s);
+	if (err)
+		return err;
+	s->fam->name_tell(s, n, out);
+	lname_put(n);
 	return 0;
 }
 
@@ -245,6 +272,12 @@ static int local_listen(struct socket *sk, struct task *t, int backlog)
 	return 0;
 }
 
+void lsock_state_set(struct lsock *s, enum lstate state)
+{
+	AUTO_LOCK(&s->mu);
+	s->state = state;
+}
+
 static int local_try_accept(struct socket *sk, struct socket **out, struct sock_addr *addr)
 {
 	struct lsock *s = lsock_of(sk), *e, *client;
@@ -266,7 +299,7 @@ static int local_try_accept(struct socket *sk, struct socket **out, struct sock_
 	atomic_store(&e->sk.flags, atomic_load(&sk->flags));
 	client = atomic_load(&e->peer);
 	n = client ? lsock_name(client) : NULL;
-	s->fam->name_tell(client ? client : e, n, addr);
+	s->fam->name_tell(e, n, addr);
 	lname_put(n);
 	*out = &e->sk;
 	return 0;
@@ -308,9 +341,6 @@ static int embryo_queue(struct lsock *listener, struct lsock *e, struct linux_uc
 		/* A TCP client never waits for the server to accept. */
 		if (listener->naccept > (listener->fam->inet ? ACCEPT_MAX : listener->backlog))
 			return listener->fam->inet ? -ECONNREFUSED : -EAGAIN;
-		if (listener->fam->source_name && atomic_load(&e->peer)->name)
-			e->name = listener->fam->source_name(
-				listener, &atomic_load(&e->peer)->name->addr);
 		if (!e->name)
 			e->name = lname_get(listener->name);
 		*peercred = listener->peercred;
@@ -396,6 +426,8 @@ static int stream_connect(struct lsock *s, struct task *t, const struct sock_add
 		connecting_end(s, NULL, NULL);
 		return err;
 	}
+	if (s->fam->source_name && s->name)
+		e->name = s->fam->source_name(listener, &s->name->addr);
 	/* Before the server can see its end, and take it for an answer. */
 	atomic_store(&s->peer, e);
 	err = embryo_queue(listener, e, &cred);
@@ -421,6 +453,8 @@ static int local_connect(struct socket *sk, struct task *t, const struct sock_ad
 	if (a->len < sizeof(a->family))
 		return -EINVAL;
 	if (!lsock_connects(s)) {
+		if (s->fam->dgram_connect)
+			return s->fam->dgram_connect(s, a);
 		if (a->family != AF_UNSPEC)
 			return lsock_dgram_connect(s, t, a);
 		lsock_dgram_disconnect(s);
@@ -564,13 +598,6 @@ static int local_getsockopt(struct socket *sk, struct task *t, int level, int op
 	return s->fam->getsockopt ? s->fam->getsockopt(sk, t, level, opt, val, len) : -EOPNOTSUPP;
 }
 
-static int64_t local_ioctl(struct socket *sk, struct task *t, unsigned cmd, uint64_t arg)
-{
-	struct lsock *s = lsock_of(sk);
-
-	return s->fam->ioctl ? s->fam->ioctl(sk, t, cmd, arg) : -ENOTTY;
-}
-
 const struct socket_ops local_ops = {
 	.bind = local_bind,
 	.connect = local_connect,
@@ -586,7 +613,6 @@ const struct socket_ops local_ops = {
 	.peercred = local_peercred,
 	.listening = local_listening,
 	.queued = local_queued,
-	.ioctl = local_ioctl,
 	.put = local_put,
 	.release = local_release,
 };

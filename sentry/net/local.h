@@ -33,15 +33,18 @@ struct lfamily {
 	int (*lookup)(struct lsock *s, struct task *t, const struct sock_addr *a, struct lsock **out);
 	/* The name is no longer found. */
 	void (*unbind)(struct lname *n);
-	/* getsockname, getpeername: n may be NULL (unbound). */
-	void (*name_tell)(const struct lsock *s, const struct lname *n, struct sock_addr *out);
-	/* The name a connection shows its peer, and datagrams come from; default: s->name. May be NULL. */
+	/* What `asker` is told of a name, its own or its peer's; n may be NULL (unbound). */
+	void (*name_tell)(const struct lsock *asker, const struct lname *n, struct sock_addr *out);
+	/* The name, with a reference, that a connection shows its peer and datagrams come from, when
+	 * the peer is at `to`. NULL slot: s->name. A NULL result: no name. */
 	struct lname *(*source_name)(struct lsock *s, const struct sock_addr *to);
+	/* connect(2) of a datagram socket to a place where nobody need be, or with AF_UNSPEC to
+	 * none. NULL slot: somebody must be there. */
+	int (*dgram_connect)(struct lsock *s, const struct sock_addr *a);
 	int (*setsockopt)(struct socket *s, struct task *t, int level, int opt, const void *val,
 			  uint32_t len);
 	int (*getsockopt)(struct socket *s, struct task *t, int level, int opt, void *val,
 			  uint32_t *len);
-	int64_t (*ioctl)(struct socket *s, struct task *t, unsigned cmd, uint64_t arg);
 	bool inet;	  /* the manners of TCP and UDP: see the uses */
 	bool passes_scm; /* descriptors and credentials */
 };
@@ -99,7 +102,8 @@ struct lsock {
 	uint32_t gc_inflight, gc_found;
 	bool gc_live, gc_candidate;
 	/* inet.c */
-	uint32_t inet_options[16];
+	struct lname *dest; /* a connected UDP socket's; under mu; referenced */
+	struct inet_options *options; /* under mu; owned */
 };
 
 static inline struct lsock *lsock_of(struct socket *s)
@@ -139,6 +143,7 @@ void lsock_msgs_free(struct list *msgs);
 /* The receive queue of s has got room: those who want to send to it may go on. */
 void lsock_announce_room(struct lsock *s);
 
+void lsock_state_set(struct lsock *s, enum lstate state);
 static inline bool lsock_connects(const struct lsock *s)
 {
 	return s->sk.type != 2; /* SOCK_DGRAM */

@@ -94,7 +94,7 @@ static int receiver_check_locked(struct lsock *s, struct lsock *to)
 	if (to->dead)
 		return s->sk.type == SOCK_SEQPACKET ? -EPIPE : -ECONNREFUSED;
 	if (theirs && theirs != s)
-		return s->fam->inet ? -ECONNREFUSED : -EPERM;
+		return -EPERM;
 	if (to->shut & LSOCK_SHUT_RD)
 		return -EPIPE;
 	return 0;
@@ -121,6 +121,24 @@ bool lsock_dgram_writable(struct lsock *s)
 	return !full;
 }
 
+/* A connected UDP socket knows an address, not who is there. */
+static int dest_find(struct lsock *s, struct sock_msg *m, struct lsock **out)
+{
+	struct lname *dest = NULL;
+	int err;
+
+	{
+		AUTO_LOCK(&s->mu);
+		if (s->dest)
+			dest = lname_get(s->dest);
+	}
+	if (!dest)
+		return -EDESTADDRREQ;
+	err = s->fam->lookup(s, m->t, &dest->addr, out);
+	lname_put(dest);
+	return err;
+}
+
 /* To whom m goes, with a reference. */
 static int receiver_find(struct lsock *s, struct sock_msg *m, struct lsock **out)
 {
@@ -128,10 +146,12 @@ static int receiver_find(struct lsock *s, struct sock_msg *m, struct lsock **out
 
 	if (m->name.len && s->sk.type == SOCK_DGRAM)
 		return s->fam->lookup(s, m->t, &m->name, out);
+	if (s->fam->inet)
+		return dest_find(s, m, out);
 	AUTO_LOCK(&s->mu);
 	peer = atomic_load(&s->peer);
 	if (!peer || (s->sk.type == SOCK_SEQPACKET && s->state != LSOCK_CONNECTED))
-		return s->fam->inet ? -EDESTADDRREQ : -ENOTCONN;
+		return -ENOTCONN;
 	*out = lsock_get(peer);
 	return 0;
 }
@@ -234,6 +254,16 @@ static ssize_t send_to(struct lsock *s, struct lsock *to, struct sock_msg *m)
 	return err ? err : len;
 }
 
+/* Nobody is there. UDP's sender doesn't hear of it, unless it is connected: then by its next call. */
+static ssize_t udp_refused(struct lsock *s, const struct sock_msg *m)
+{
+	if (!m->name.len) {
+		atomic_store(&s->sk.error, ECONNREFUSED);
+		waitq_wake(&s->sk.wq, POLLERR);
+	}
+	return (ssize_t)m->data->resid;
+}
+
 ssize_t lsock_dgram_send(struct lsock *s, struct sock_msg *m)
 {
 	AUTO(lsock) struct lsock *to = NULL;
@@ -247,13 +277,15 @@ ssize_t lsock_dgram_send(struct lsock *s, struct sock_msg *m)
 		err = -EPIPE;
 	if (!err)
 		err = size_check(s, m);
-	if (!err)
-		err = receiver_find(s, m, &to);
 	if (!err && !s->name && (s->fam->inet || socket_flag(&s->sk, SO_PASSCRED)))
 		err = s->fam->autobind(s);
+	if (!err)
+		err = receiver_find(s, m, &to);
 	if (err)
-		return err;
+		return err == -ECONNREFUSED && s->fam->inet ? udp_refused(s, m) : err;
 	r = send_to(s, to, m);
+	if (r == -ECONNREFUSED && s->fam->inet)
+		return udp_refused(s, m);
 	/* The one we were connected to is gone for good. */
 	if (r == -ECONNREFUSED && !m->name.len && !s->fam->inet)
 		lsock_dgram_disconnect(s);
@@ -362,6 +394,7 @@ ssize_t lsock_dgram_recv(struct lsock *s, struct sock_msg *m)
 /* Makes `to` (consumed; NULL: none) the peer of s. */
 static void peer_set(struct lsock *s, struct lsock *to)
 {
+	struct lname *dest;
 	struct lsock *old;
 
 	{
@@ -369,6 +402,8 @@ static void peer_set(struct lsock *s, struct lsock *to)
 		{
 			AUTO_LOCK(&s->mu);
 			old = atomic_exchange(&s->peer, to);
+			dest = s->dest;
+			s->dest = NULL;
 			s->state = to ? LSOCK_CONNECTED : LSOCK_IDLE;
 		}
 		if (old) {
@@ -381,6 +416,7 @@ static void peer_set(struct lsock *s, struct lsock *to)
 		}
 	}
 	lsock_put(old);
+	lname_put(dest);
 	if (old)
 		waitq_wake(&s->sk.wq, POLLOUT | POLLWRNORM);
 }
@@ -395,13 +431,13 @@ int lsock_dgram_connect(struct lsock *s, struct task *t, const struct sock_addr 
 	AUTO(lsock) struct lsock *to = NULL;
 	int err = 0;
 
-	if (!s->name && (s->fam->inet || socket_flag(&s->sk, SO_PASSCRED)))
+	if (!s->name && socket_flag(&s->sk, SO_PASSCRED))
 		err = s->fam->autobind(s);
 	if (!err)
 		err = s->fam->lookup(s, t, a, &to);
 	if (err)
 		return err;
-	if (!s->fam->inet) {
+	{
 		AUTO_LOCK(&to->mu);
 		struct lsock *theirs = atomic_load(&to->peer);
 

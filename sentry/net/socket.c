@@ -100,7 +100,7 @@ static int64_t sock_file_ioctl(struct file *f, struct task *t, unsigned cmd, uin
 	case SIOCATMARK:
 		return s->type == SOCK_STREAM ? put_guest_u32(t, gptr(arg), 0) : -EINVAL;
 	}
-	return s->ops->ioctl ? s->ops->ioctl(s, t, cmd, arg) : -ENOTTY;
+	return netdev_ioctl(t, cmd, arg);
 }
 
 static void sock_file_release(struct file *f)

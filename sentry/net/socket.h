@@ -69,7 +69,6 @@ struct socket_ops {
 	bool (*listening)(struct socket *s);			     /* SO_ACCEPTCONN */
 	/* SIOCINQ and SIOCOUTQ. -EINVAL. NULL: -ENOTTY */
 	int (*queued)(struct socket *s, bool out, int *bytes);
-	int64_t (*ioctl)(struct socket *s, struct task *t, unsigned cmd, uint64_t arg); /* others; may be NULL */
 	void (*put)(struct socket *s);	   /* drops a reference (of blocked_on) */
 	void (*release)(struct socket *s); /* the file is gone: its reference, too */
 };

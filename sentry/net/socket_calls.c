@@ -19,6 +19,11 @@ static const struct sock_family *family_of(int domain)
 	switch (domain) {
 	case AF_UNIX:
 		return &unix_family;
+	case AF_INET:
+	case AF_INET6:
+		return &inet_family;
+	case AF_NETLINK:
+		return &netlink_family;
 	}
 	return NULL;
 }

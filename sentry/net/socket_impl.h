@@ -9,6 +9,8 @@
 #include "vfs/file.h"
 
 void socket_sigpipe(void); /* to the current task */
+/* Requests about interfaces (netdevice(7)), which a socket of any family takes. -ENOTTY. */
+int64_t netdev_ioctl(struct task *t, unsigned cmd, uint64_t arg);
 
 static inline bool file_nonblock(const struct file *f, uint32_t msg_flags)
 {
