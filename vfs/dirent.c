@@ -144,9 +144,12 @@ void dirent_put(struct dirent *d)
 	}
 }
 
-bool dirent_cacheable(const struct dirent *d)
+bool dirent_cacheable_locked(const struct dirent *d)
 {
 	if (dirent_has(d, DIRENT_UNHASHED | DIRENT_ROOT) || d->fs->no_dcache)
+		return false;
+	/* Nothing leads to the children of a removed directory: they would stay for nothing. */
+	if (dirent_has(d->parent, DIRENT_UNHASHED))
 		return false;
 	return !(d->fs->no_negative && dirent_negative(d));
 }
@@ -194,13 +197,13 @@ static struct dirent *publish(struct dirent *d, uint64_t hash)
 {
 	struct dirent *first;
 
-	if (!dirent_cacheable(d))
+	if (d->fs->no_dcache)
 		return d;
 	tree_wrlock();
 	first = dirent_find_locked(d->parent, d->name, d->name_len, hash);
 	if (first)
 		dirent_get(first);
-	else
+	else if (dirent_cacheable_locked(d))
 		dirent_insert_locked(d);
 	tree_wrunlock();
 	if (!first)
@@ -282,7 +285,7 @@ void dirent_instantiate(struct dirent *d, struct inode *inode)
 	atomic_store_explicit(&d->inode, inode, memory_order_release);
 	if (dirent_has(d, DIRENT_HASHED))
 		dirent_cache_positive_locked(d);
-	else if (dirent_cacheable(d))
+	else if (dirent_cacheable_locked(d))
 		dirent_insert_locked(d);
 	tree_wrunlock();
 	dirent_cache_trim();

@@ -20,8 +20,8 @@ bool dirent_remove_locked(struct dirent *d);
 /* A name was just removed from dir: the cache knows that it is gone, where asking costs a message.
  * dir_lock exclusive. */
 void dirent_remember_gone(struct dirent *dir, const char *name, size_t len);
-/* Whether names of fs are kept when nobody uses them. */
-bool dirent_cacheable(const struct dirent *d);
+/* Whether d is to be kept when nobody uses it. Tree lock exclusive. */
+bool dirent_cacheable_locked(const struct dirent *d);
 
 /* A mount appears on or goes from d; tree lock exclusive. Makes d and what leads to it findable. */
 void dirent_mounted_locked(struct dirent *d);

@@ -141,16 +141,18 @@ bool dirent_idle_locked(const struct dirent *d)
 	       !dirent_has(d, DIRENT_PINNED | DIRENT_MOUNTPOINT | DIRENT_ROOT);
 }
 
+/* A parent that is not cached itself (removed, or found stale) may live by this child alone. */
 void dirent_evict_locked(struct dirent *d, struct list *dead)
 {
-	bool last;
+	struct dirent *parent;
 
 	dirent_remove_locked(d);
-	last = ref_put(&d->parent->ref); /* a cached or used parent has another */
-	assert(!last);
-	(void)last;
-	d->parent = NULL;
-	list_push_back(dead, &d->lru);
+	do {
+		parent = d->parent == d ? NULL : d->parent;
+		d->parent = NULL;
+		list_push_back(dead, &d->lru);
+		d = parent;
+	} while (d && ref_put(&d->ref));
 }
 
 void dirent_free_list(struct list *dead)

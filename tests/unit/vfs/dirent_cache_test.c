@@ -152,6 +152,28 @@ Test(dirent_cache, what_is_used_is_not_dropped)
 	cr_assert_leq(live, 30);
 }
 
+/* Cached children must not be what keeps a removed directory alive when they are evicted. */
+Test(dirent_cache, children_of_a_dropped_directory_go_with_it)
+{
+	struct path d;
+	char path[64];
+
+	dirent_cache_init(20);
+	mount_count(&dir_ops, NULL);
+	cr_assert_eq(walk("/c/d/f1"), 0);
+	cr_assert_eq(vfs_walk(&ctx, "/c/d", 0, &d), 0);
+	dirent_unhash(d.dirent);
+	path_set(&ctx.cwd, &d);
+	cr_assert_eq(walk("f2"), 0);
+	path_set(&ctx.cwd, &ctx.root);
+	path_put(&d);
+	for (int i = 0; i < 200; i++) {
+		snprintf(path, sizeof(path), "/c/f%d", i);
+		cr_assert_eq(walk(path), 0);
+	}
+	cr_assert_leq(live, 30);
+}
+
 Test(dirent_cache, revalidation_drops_what_is_stale)
 {
 	mount_count(&reval_ops, NULL);
