@@ -331,6 +331,7 @@ int gofer_serve(const struct gofer_config *cfg)
 	int err;
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* RLIMIT_FSIZE: an errno will do */
 	umask(0);
 	mallopt(M_ARENA_MAX, 1);
 	gofer_server.may_spin = cpus_usable() > 1;
