@@ -182,6 +182,7 @@ void p9_attr_forget(struct inode *i)
 {
 	struct p9_inode *pi = p9_inode(i);
 
+	p9_seen_forget(p9_fs(i));
 	AUTO_LOCK(&i->attr_lock);
 	pi->attr_valid = false;
 }
@@ -260,6 +261,7 @@ static int set_size(struct inode *i, uint64_t size)
 	if (fd >= 0)
 		return ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
 	pi->attr_valid = false;
+	p9_seen_forget(p9_fs(i));
 	return p9_do_setattr(p9_conn(i), &t);
 }
 

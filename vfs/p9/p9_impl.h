@@ -103,6 +103,8 @@ int p9_statfs(struct inode *i, struct vfs_statfs *out);
 
 /* The walk under way was told that there is no such name. */
 bool p9_seen_absent(struct inode *dir, const char *name, size_t len);
+/* After a change of ours to attributes. */
+void p9_seen_forget(struct p9_fs *fs);
 
 /* dir.c */
 /* name, and those that the walk will ask for next (walk_ahead): how many, at most P9_AHEAD_MAX. */

@@ -46,6 +46,16 @@ bool p9_seen_absent(struct inode *dir, const char *name, size_t len)
 	       seen_take(p9_fs(dir), p9_inode(dir)->qid_path, &s, &err, &attr) && err == -ENOENT;
 }
 
+/* We changed something: what was seen before is no answer any more. */
+void p9_seen_forget(struct p9_fs *fs)
+{
+	if (fs->exclusive)
+		return;
+	AUTO_LOCK(&fs->mu);
+	for (unsigned i = 0; i < P9_SEEN; i++)
+		fs->seen[i].len = 0;
+}
+
 static void seen_put(struct p9_fs *fs, uint64_t dir, const struct p9_str *name, int err,
                      const struct p9_attr *attr)
 {
