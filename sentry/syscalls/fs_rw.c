@@ -90,6 +90,17 @@ void task_send_fsize(struct task *t)
 	signal_send_task(t, &info);
 }
 
+/* As with O_APPEND, for this one write. */
+static int64_t write_appending(struct task *t, struct file *f, struct uio *u, const uint64_t *off)
+{
+	static const uint64_t at_end = UINT64_MAX;
+	int64_t r = file_write_wait(t, f, u, &at_end, false);
+
+	if (r > 0 && !off)
+		file_seek(f, 0, SEEK_END);
+	return r;
+}
+
 /* rwf: RWF_*; off NULL: at the position. */
 static int64_t do_rw(struct task *t, struct file *f, struct uio *u, const uint64_t *off, bool write,
 		     int rwf)
@@ -100,11 +111,16 @@ static int64_t do_rw(struct task *t, struct file *f, struct uio *u, const uint64
 		return -EOPNOTSUPP;
 	if (rwf & RWF_NOWAIT && inode_type(f->inode) == S_IFREG)
 		return -EOPNOTSUPP;
-	if (rwf & (RWF_APPEND | RWF_NOAPPEND))
+	if (rwf & RWF_NOAPPEND)
+		return -EOPNOTSUPP;
+	if (rwf & RWF_APPEND && !write)
 		return -EOPNOTSUPP;
 	if (!write)
 		return file_read_wait(t, f, u, off, rwf & RWF_NOWAIT);
-	r = file_write_wait(t, f, u, off, rwf & RWF_NOWAIT);
+	if (rwf & RWF_APPEND && f->mode & FILE_SEEKABLE)
+		r = write_appending(t, f, u, off);
+	else
+		r = file_write_wait(t, f, u, off, rwf & RWF_NOWAIT);
 	if (r > 0 && rwf & (RWF_DSYNC | RWF_SYNC)) {
 		int e = file_fsync(f, !(rwf & RWF_SYNC));
 

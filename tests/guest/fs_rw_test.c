@@ -143,6 +143,10 @@ static void test_vectors(void)
 	CHECK_ERR(writev(fd, &bad, 1), EFAULT);
 	CHECK_ERR(preadv2(fd, r, 2, 0, 0x1000), EOPNOTSUPP);
 	CHECK_EQ(pwritev2(fd, v, 1, 0, RWF_DSYNC), 2);
+	CHECK_EQ(pwritev2(fd, v, 1, 0, RWF_APPEND), 2);
+	CHECK_EQ(pwritev2(fd, v, 1, -1, RWF_APPEND), 2);
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 9);
+	CHECK_EQ(lseek(fd, 0, SEEK_END), 9);
 	r[0].iov_len = (size_t)-1;
 	CHECK_ERR(readv(fd, r, 1), EINVAL);
 	close(fd);
