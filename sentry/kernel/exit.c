@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "sentry/kernel/cpu_limit.h"
+#include "sentry/ipc/sysv_exit.h"
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/futex.h"
@@ -366,6 +367,7 @@ void task_exit(struct task *t)
 	if (last) {
 		thread_group_timers_exit(t);
 		cpu_limit_exit(t->tg);
+		semaphores_exit(t->tg);
 	}
 	address_space_leave(t, last);
 	resources_put(t);

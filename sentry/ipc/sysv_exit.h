@@ -1,0 +1,7 @@
+/* What System V IPC does at the end of a process. */
+#pragma once
+
+struct thread_group;
+
+/* Carries out the process's SEM_UNDO records. Must hold no lock. */
+void semaphores_exit(struct thread_group *tg);
