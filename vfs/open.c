@@ -153,39 +153,54 @@ static int open_tmpfile(const struct walk_ctx *ctx, const char *path, struct ope
 	return open_place(&p, req, out);
 }
 
-/* Makes name in the walker's directory if it is missing. *p: the place, whether made or found. */
+/* Makes name in the walker's directory, which has no such name as far as the cache knows. dir_lock is
+ * taken. *d: the dirent, whether made or found. */
+static int make_last(struct walker *w, const struct walk_last *last, struct open_req *req,
+		     struct dirent **d)
+{
+	struct inode *dir = dirent_inode(w->cur.dirent), *child;
+	int r;
+
+	AUTO_WRLOCK(&dir->dir_lock);
+	r = dirent_lookup_locked(w->cur.dirent, last->name, last->len, d);
+	if (r < 0 || !dirent_negative(*d))
+		return r;
+	r = may_create(&w->cur, req->cred);
+	if (r == 0 && !dir->ops->mknod)
+		r = -EACCES;
+	if (r == 0)
+		r = dir->ops->mknod(dir, last->name, last->len, S_IFREG | (req->mode & 07777), 0,
+				    req->cred, &child);
+	if (r == 0) {
+		dirent_instantiate(*d, child);
+		req->created = true;
+	}
+	return r;
+}
+
+/* *p: the place of the last component, made if need be. */
 static int create_last(struct walker *w, const struct walk_last *last, struct open_req *req,
 		       struct path *p)
 {
-	struct inode *dir = dirent_inode(w->cur.dirent), *child;
 	AUTO(dirent) struct dirent *d = NULL;
-	int r;
+	int r = dirent_lookup(w->cur.dirent, last->name, last->len, &d);
 
-	r = dirent_lookup(w->cur.dirent, last->name, last->len, &d);
 	if (r < 0)
 		return r;
 	if (dirent_negative(d) && !last->trailing_slash) {
 		dirent_put(steal(&d));
-		AUTO_WRLOCK(&dir->dir_lock);
-		r = dirent_lookup_locked(w->cur.dirent, last->name, last->len, &d);
-		if (r == 0 && dirent_negative(d)) {
-			r = may_create(&w->cur, req->cred);
-			if (r == 0 && !dir->ops->mknod)
-				r = -EACCES;
-			if (r == 0)
-				r = dir->ops->mknod(dir, last->name, last->len,
-						    S_IFREG | (req->mode & 07777), 0, req->cred,
-						    &child);
-			if (r == 0) {
-				dirent_instantiate(d, child);
-				req->created = true;
-			}
+		r = make_last(w, last, req, &d);
+		if (r == -EEXIST) {
+			/* Somebody else who shares the tree was faster: it is there now. */
+			dirent_unhash(d);
+			dirent_put(steal(&d));
+			r = dirent_lookup(w->cur.dirent, last->name, last->len, &d);
 		}
 	}
 	if (r < 0)
 		return r;
 	if (req->created)
-		notify_dir(dir, last->name, last->len, IN_CREATE, 0);
+		notify_dir(dirent_inode(w->cur.dirent), last->name, last->len, IN_CREATE, 0);
 	*p = (struct path){mount_get(w->cur.mount), steal(&d)};
 	return 0;
 }

@@ -175,6 +175,8 @@ static int rename_locked(struct rename_req *q)
 	r = call_fs(q);
 	if (r == 0)
 		move_names(q);
+	else if (r == -ENOENT)
+		dirent_unhash(q->old.d); /* shared with others, and stale */
 	return r;
 }
 
