@@ -20,16 +20,18 @@ static struct p9_call *call_new(struct p9_client *c, uint8_t type)
 	return call;
 }
 
-/* A descriptor that the peer gave: a regular file, or it is not ours to touch (reading a pipe or a
- * device could block the sentry for good). -1 when there is none that will do. */
+/* A descriptor that the peer gave: a regular file, or it is not ours to touch (-EIO: reading a pipe
+ * or a device could block the sentry for good). -ENFILE: there was one, but no room for it here. */
 static int call_take_fd(struct p9_call *call)
 {
 	int fd = steal_fd(&call->fd);
 	struct stat st;
 
-	if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
+	if (fd < 0)
+		return -ENFILE;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		close(fd);
-		return -1;
+		return -EIO;
 	}
 	return fd;
 }
@@ -158,7 +160,7 @@ int p9_do_openfd(struct p9_client *c, uint32_t fid, uint32_t flags, int *fd)
 	if (err)
 		return err;
 	*fd = call_take_fd(call);
-	return *fd < 0 ? -ENFILE : 0; /* there was one, but no room for it here */
+	return *fd < 0 ? *fd : 0;
 }
 
 static int plain_make_call(struct p9_client *c, const struct p9_tmake *t)

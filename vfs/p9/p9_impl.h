@@ -30,6 +30,7 @@ struct p9_fs {
 	struct htable inodes; /* by qid path, all but directories; hold no reference */
 	struct p9_seen seen[P9_SEEN]; /* revalidate.c; a ring */
 	unsigned seen_next;
+	_Atomic unsigned seen_gen; /* how often we changed something */
 	struct htable stash;  /* stash.c */
 	struct list stash_order;
 	unsigned nstash;

@@ -52,18 +52,22 @@ void p9_seen_forget(struct p9_fs *fs)
 	if (fs->exclusive)
 		return;
 	AUTO_LOCK(&fs->mu);
+	fs->seen_gen++; /* nor is what is on its way */
 	for (unsigned i = 0; i < P9_SEEN; i++)
 		fs->seen[i].len = 0;
 }
 
-static void seen_put(struct p9_fs *fs, uint64_t dir, const struct p9_str *name, int err,
-                     const struct p9_attr *attr)
+/* gen: before the question was asked. */
+static void seen_put(struct p9_fs *fs, unsigned gen, uint64_t dir, const struct p9_str *name,
+                     int err, const struct p9_attr *attr)
 {
 	struct p9_seen *s;
 
 	if (name->len > sizeof(s->name))
 		return;
 	AUTO_LOCK(&fs->mu);
+	if (fs->seen_gen != gen)
+		return;
 	s = &fs->seen[fs->seen_next++ % P9_SEEN];
 	s->dir = dir;
 	s->ns = p9_now_ns();
@@ -79,6 +83,7 @@ static int ask(struct inode *dir, const char *name, size_t len, struct p9_attr *
 	struct p9_str names[P9_AHEAD_MAX];
 	unsigned n = p9_names_ahead(dir, name, len, names);
 	struct p9_fs *fs = p9_fs(dir);
+	unsigned gen = fs->seen_gen;
 	struct p9_walked w;
 	int err;
 
@@ -91,9 +96,9 @@ static int ask(struct inode *dir, const char *name, size_t len, struct p9_attr *
 	if (w.n == 0)
 		return w.err;
 	for (unsigned i = 1; i < w.n; i++)
-		seen_put(fs, w.attrs[i - 1].qid.path, &names[i], 0, &w.attrs[i]);
+		seen_put(fs, gen, w.attrs[i - 1].qid.path, &names[i], 0, &w.attrs[i]);
 	if (w.n < n && w.err == -ENOENT)
-		seen_put(fs, w.attrs[w.n - 1].qid.path, &names[w.n], -ENOENT, NULL);
+		seen_put(fs, gen, w.attrs[w.n - 1].qid.path, &names[w.n], -ENOENT, NULL);
 	*attr = w.attrs[0];
 	return 0;
 }

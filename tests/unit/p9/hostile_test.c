@@ -249,10 +249,10 @@ static bool donate_nothing(struct p9_msg *t, struct p9_msg *r, int *fd)
 	return true;
 }
 
-Test(p9_peer, that_promises_a_descriptor_and_sends_none_gives_EIO)
+Test(p9_peer, that_promises_a_descriptor_and_sends_none_gives_an_error)
 {
 	start(donate_nothing);
-	cr_assert_eq(open_ro("/a"), -EIO);
+	cr_assert_eq(open_ro("/a"), -ENFILE); /* as when there is no room for it */
 }
 
 static bool bad_names(struct p9_msg *t, struct p9_msg *r, int *fd)
