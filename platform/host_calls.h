@@ -3,6 +3,7 @@
 #pragma once
 
 #define PLATFORM_HOST_CALLS(X)                                                                     \
+	X(ptrace, "guest threads, of the ptrace platform")                                         \
 	X(futex, "hand-over, locks")                                                               \
 	X(sched_setaffinity, "S follows T to its CPU")                                             \
 	X(sched_yield, "hand-over on one CPU")                                                     \

@@ -4,6 +4,7 @@
 
 static const struct pf_ops *const platforms[] = {
 	&platform_seccomp,
+	&platform_ptrace,
 };
 
 const struct pf_ops *platform_lookup(const char *name)

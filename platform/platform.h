@@ -107,6 +107,9 @@ struct pf_ops {
 	 * stub process (space_kill() does so at once). pf_calls that were posted and not reported
 	 * complete with -EINTR. */
 	void (*thread_destroy)(struct pf_thread *t);
+	/* The calling thread will not use a stopped t any more; another one is about to. To be called
+	 * before a thread other than t's first user takes over. May be NULL. */
+	void (*release)(struct pf_thread *t);
 	/* Kills the stub process and reaps it; all threads in it report PF_DEAD. The structure
 	 * itself is freed when its last thread is destroyed. Any thread. */
 	void (*space_kill)(struct pf_space *s);
@@ -179,3 +182,4 @@ struct pf_ops {
 /* NULL for an unknown name. */
 const struct pf_ops *platform_lookup(const char *name);
 extern const struct pf_ops platform_seccomp;
+extern const struct pf_ops platform_ptrace;

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+#include "sentry/kernel/kernel.h"
 #include "sentry/kernel/task_impl.h"
 
 /* An S thread's deepest path is a path walk through an overlay to 9P with a few PATH_MAX buffers.
@@ -120,6 +121,8 @@ int task_start_thread(struct task *t)
 	int err = 0;
 
 	task_get(t);
+	if (kernel->pf_ops->release)
+		kernel->pf_ops->release(t->pt);
 	if (s) {
 		atomic_store(&s->next, t);
 		atomic_fetch_add(&s->word, 1);
