@@ -130,12 +130,21 @@ static bool in_view(const struct view *v, const char *path)
 	return false;
 }
 
+static bool is_node(const struct view *v, const char *path)
+{
+	for (size_t i = 0; i < v->nnodes; i++)
+		if (!strcmp(v->nodes[i].target, path))
+			return true;
+	return false;
+}
+
 static void add_home(struct view *v)
 {
 	const char *home = getenv("HOME");
 	struct boot_node *n;
 
-	if (!home || home[0] != '/' || !strcmp(home, "/") || in_view(v, home))
+	if (!home || home[0] != '/' || !strcmp(home, "/") || in_view(v, home) ||
+	    (is_node(v, home) && strcmp(home, "/root")))
 		return;
 	n = add_dir(v, home, 0700);
 	n->uid = geteuid();
