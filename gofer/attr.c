@@ -67,11 +67,12 @@ int serve_setattr(struct request *req, const struct p9_tsetattr *t, struct p9_rs
 			return err;
 	}
 	/* chown first: it clears the set-id bits that a chmod in the same request may set. */
-	if ((t->valid & (P9_SETATTR_UID | P9_SETATTR_GID)) &&
-	    fchownat(f->fd, "", t->valid & P9_SETATTR_UID ? t->uid : P9_NOID,
-	             t->valid & P9_SETATTR_GID ? t->gid : P9_NOID,
-	             AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == EINVAL ? -EPERM : -errno; /* an id that is not mapped */
+	if (t->valid & (P9_SETATTR_UID | P9_SETATTR_GID)) {
+		err = host_chown(f->fd, t->valid & P9_SETATTR_UID ? t->uid : P9_NOID,
+		                 t->valid & P9_SETATTR_GID ? t->gid : P9_NOID);
+		if (err)
+			return err;
+	}
 	if (t->valid & P9_SETATTR_MODE) {
 		if (f->type == S_IFLNK)
 			return -EOPNOTSUPP;

@@ -183,21 +183,6 @@ static int enter_root(const struct gofer_config *cfg)
 	return fchdir(host_proc_fd()) < 0 ? -errno : 0;
 }
 
-/* How many ids the namespace maps: one means all others overflow. */
-static bool maps_one_id(void)
-{
-	unsigned long inside, outside, count = 0;
-	FILE *f = fopen("/proc/self/uid_map", "re");
-	int n = 0;
-
-	if (!f)
-		return false;
-	if (fscanf(f, "%lu %lu %lu", &inside, &outside, &count) == 3)
-		n = fscanf(f, "%lu", &inside);
-	fclose(f);
-	return count == 1 && n != 1;
-}
-
 static uint32_t read_id(const char *path)
 {
 	unsigned id = 65534;
@@ -209,6 +194,26 @@ static uint32_t read_id(const char *path)
 		fclose(f);
 	}
 	return id;
+}
+
+/* The id of its kind ("uid") that the namespace maps, if it is just one. */
+static bool maps_one_id(const char *kind, struct host_id_map *m)
+{
+	unsigned inside, outside, count = 0;
+	char path[32];
+	FILE *f;
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/%s_map", kind);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (fscanf(f, "%u %u %u", &m->inside, &m->outside, &count) == 3)
+		n = fscanf(f, "%u %u", &inside, &outside);
+	fclose(f);
+	snprintf(path, sizeof(path), "/proc/sys/kernel/overflow%s", kind);
+	m->overflow = read_id(path);
+	return count == 1 && n < 1;
 }
 
 static uint64_t wanted_caps(const struct gofer_config *cfg, bool one_id)
@@ -252,15 +257,12 @@ static int drop_caps(uint64_t keep)
 
 int confine_enter(const struct gofer_config *cfg)
 {
-	bool one_id = in_user_ns && maps_one_id();
-	uint32_t over_uid = 65534, over_gid = 65534;
+	struct host_id_map uid, gid;
+	bool one_id = in_user_ns && maps_one_id("uid", &uid) && maps_one_id("gid", &gid);
 	int err = -EPERM;
 
-	if (one_id) {
-		over_uid = read_id("/proc/sys/kernel/overflowuid");
-		over_gid = read_id("/proc/sys/kernel/overflowgid");
-	}
-	host_set_overflow_ids(one_id, over_uid, over_gid);
+	if (one_id)
+		host_set_ids(&uid, &gid);
 	if (tier == TIER_NAMESPACES) {
 		err = enter_root(cfg);
 		if (err)

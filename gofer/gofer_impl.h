@@ -164,8 +164,14 @@ uint32_t host_traits(const struct fid *dir, int fd, const struct stat *st);
 int host_stat(int fd, const char *name, struct p9_attr *out, struct stat *st);
 int host_getattr(const struct fid *f, struct p9_attr *out);
 void host_qid(uint64_t dev, uint64_t ino, uint32_t type, struct p9_qid *out);
-/* Host owner ids of a confined gofer: see confine.c. */
-void host_set_overflow_ids(bool remap, uint32_t uid, uint32_t gid);
+/* The one id of a kind that the gofer's user namespace maps, inside it and on the host, and what
+ * stands for all others: see confine.c. */
+struct host_id_map {
+	uint32_t inside, outside, overflow;
+};
+void host_set_ids(const struct host_id_map *uid, const struct host_id_map *gid);
+/* Of fd itself; P9_NOID keeps. */
+int host_chown(int fd, uint32_t uid, uint32_t gid);
 /* Refuses by GOFER_READONLY (-EROFS) and GOFER_OTHERS_ONLY; what: bits S_IROTH... */
 int host_may_change(const struct conn *c);
 int host_may(const struct conn *c, const struct fid *f, uint32_t others_bits, int err);

@@ -21,11 +21,11 @@
 
 static int proc_fd = -1;
 
-/* Owners that the gofer's user namespace does not map are shown as this. */
+/* Of the gofer's user namespace, if it maps one id of each kind; see confine.c. */
 static struct {
 	bool remap;
-	uint32_t uid, gid; /* what the kernel shows for them */
-} overflow;
+	struct host_id_map uid, gid;
+} ids;
 
 int host_init(void)
 {
@@ -50,11 +50,34 @@ int host_proc_fd(void)
 	return proc_fd;
 }
 
-void host_set_overflow_ids(bool remap, uint32_t uid, uint32_t gid)
+void host_set_ids(const struct host_id_map *uid, const struct host_id_map *gid)
 {
-	overflow.remap = remap;
-	overflow.uid = uid;
-	overflow.gid = gid;
+	ids.remap = true;
+	ids.uid = *uid;
+	ids.gid = *gid;
+}
+
+/* What the client is told. All others are root's, which they nearly always are. */
+static uint32_t id_shown(const struct host_id_map *m, uint32_t id)
+{
+	if (!ids.remap)
+		return id;
+	if (id == m->inside)
+		return m->outside;
+	return id == m->overflow ? 0 : id;
+}
+
+static uint32_t id_asked(const struct host_id_map *m, uint32_t id)
+{
+	return ids.remap && id == m->outside ? m->inside : id;
+}
+
+int host_chown(int fd, uint32_t uid, uint32_t gid)
+{
+	if (fchownat(fd, "", id_asked(&ids.uid, uid), id_asked(&ids.gid, gid),
+	             AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == EINVAL ? -EPERM : -errno; /* an id that is not mapped */
+	return 0;
 }
 
 void host_fd_name(int fd, char out[16])
@@ -298,10 +321,8 @@ int host_stat(int fd, const char *name, struct p9_attr *a, struct stat *st)
 	    .btime_sec = (uint64_t)sx.stx_btime.tv_sec,
 	    .btime_nsec = sx.stx_btime.tv_nsec,
 	};
-	if (overflow.remap && a->uid == overflow.uid)
-		a->uid = 0;
-	if (overflow.remap && a->gid == overflow.gid)
-		a->gid = 0;
+	a->uid = id_shown(&ids.uid, a->uid);
+	a->gid = id_shown(&ids.gid, a->gid);
 	memset(st, 0, sizeof(*st));
 	st->st_dev = makedev(sx.stx_dev_major, sx.stx_dev_minor);
 	st->st_ino = sx.stx_ino;

@@ -92,11 +92,11 @@ static int make_finish(struct making *m)
 		return err;
 	if ((m->st.st_mode & S_IFMT) != (m->mode & S_IFMT))
 		return -ESTALE; /* replaced meanwhile by somebody on the host */
-	if ((m->uid != P9_NOID && m->uid != m->st.st_uid) ||
-	    (m->gid != P9_NOID && m->gid != m->st.st_gid)) {
-		if (fchownat(m->fd, "", m->uid, m->gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0 &&
-		    errno != EPERM && errno != EINVAL)
-			return -errno;
+	if ((m->uid != P9_NOID && m->uid != m->attr.uid) ||
+	    (m->gid != P9_NOID && m->gid != m->attr.gid)) {
+		err = host_chown(m->fd, m->uid, m->gid);
+		if (err && err != -EPERM)
+			return err;
 		err = host_stat(m->fd, "", &m->attr, &m->st);
 		if (err)
 			return err;

@@ -54,10 +54,14 @@ static int map_identity(pid_t pid, const char *kind)
 	return write_file(path, out, n);
 }
 
+#define OVERFLOW_ID 65534u
+
 static int map_one(pid_t pid, const char *kind, unsigned id)
 {
 	char path[64], text[64];
-	int n = snprintf(text, sizeof(text), "%u %u 1\n", id, id);
+	/* What the kernel shows for ids that are not mapped must stay free for that. */
+	unsigned inside = id == OVERFLOW_ID ? OVERFLOW_ID - 1 : id;
+	int n = snprintf(text, sizeof(text), "%u %u 1\n", inside, id);
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", pid, kind);
 	return write_file(path, text, (size_t)n);
