@@ -28,10 +28,11 @@ struct file_lock {
 struct file_lock_table {
 	struct mutex mu;
 	struct list locks; /* under mu */
+	size_t count;	   /* of them */
 	struct waitq waitq;
 };
 
-enum { DEADLOCK_STEPS = 128 };
+enum { DEADLOCK_STEPS = 128, LOCKS_MAX = 65536 /* on one file */ };
 
 static struct mutex waits_mu = MUTEX_INIT(LOCK_NONE);
 static struct list waits = LIST_INIT(waits); /* file_lock_wait, under waits_mu */
@@ -48,6 +49,7 @@ static struct file_lock_table *table_of(struct inode *i)
 		return NULL;
 	mutex_init(&t->mu, LOCK_FILE_LOCKS);
 	list_init(&t->locks);
+	t->count = 0;
 	waitq_init(&t->waitq);
 	if (atomic_compare_exchange_strong(&i->locks, &first, t))
 		return t;
@@ -69,6 +71,19 @@ struct waitq *file_locks_waitq(struct file *f)
 	struct file_lock_table *t = table_of(f->inode);
 
 	return t ? &t->waitq : NULL;
+}
+
+static void lock_add(struct file_lock_table *t, struct file_lock *l)
+{
+	list_push_back(&t->locks, &l->node);
+	t->count++;
+}
+
+static void lock_drop(struct file_lock_table *t, struct file_lock *l)
+{
+	list_del_init(&l->node);
+	t->count--;
+	free(l);
 }
 
 static bool same_owner(const struct file_lock_req *a, const struct file_lock_req *b)
@@ -108,15 +123,14 @@ static void cut(struct file_lock_table *t, const struct file_lock_req *req,
 
 			tail->l = l->l;
 			tail->l.start = req->end + 1;
-			list_push_back(&t->locks, &tail->node);
+			lock_add(t, tail);
 			l->l.end = req->start - 1;
 		} else if (l->l.start < req->start) {
 			l->l.end = req->start - 1;
 		} else if (l->l.end > req->end) {
 			l->l.start = req->end + 1;
 		} else {
-			list_del_init(&l->node);
-			free(l);
+			lock_drop(t, l);
 		}
 	}
 }
@@ -137,8 +151,7 @@ static void join(struct file_lock_table *t, struct file_lock *new)
 			new->l.start = l->l.start;
 		if (l->l.end > new->l.end)
 			new->l.end = l->l.end;
-		list_del_init(&l->node);
-		free(l);
+		lock_drop(t, l);
 	}
 }
 
@@ -152,6 +165,8 @@ int file_lock_set(struct file *f, const struct file_lock_req *req)
 		return -ENOLCK;
 	{
 		AUTO_LOCK(&t->mu);
+		if (req->type != F_UNLCK && t->count >= LOCKS_MAX)
+			return -ENOLCK;
 		if (req->type != F_UNLCK && find_conflict(t, req)) {
 			/* Converting a flock is not atomic: the old one is lost first. */
 			if (req->kind == LOCK_KIND_FLOCK)
@@ -163,7 +178,7 @@ int file_lock_set(struct file *f, const struct file_lock_req *req)
 			struct file_lock *l = steal(&new);
 
 			l->l = *req;
-			list_push_back(&t->locks, &l->node);
+			lock_add(t, l);
 			join(t, l);
 		}
 	}
@@ -200,8 +215,7 @@ void file_lock_release(struct file *f, enum lock_kind kind, const void *owner)
 		list_for_each_safe (l, &t->locks, struct file_lock, node) {
 			if (l->l.kind != kind || l->l.owner != owner)
 				continue;
-			list_del_init(&l->node);
-			free(l);
+			lock_drop(t, l);
 			any = true;
 		}
 	}
