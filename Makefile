@@ -36,11 +36,9 @@ $(OBJ)/%.o: %.c | $(GEN_HDR)
 	@echo '  CC      $<'
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
-# All of the sentry's archive is linked: system-call handlers are weak references in the dispatch,
-# which pull nothing out of an archive.
+# main() lives in sentry/main.c, inside the archive: -u pulls it in.
 $(BUILD)/sentry: $(ARCHIVES)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ -Wl,--whole-archive $(BUILD)/libsentry.a -Wl,--no-whole-archive \
-		-Wl,--start-group $(filter-out $(BUILD)/libsentry.a,$(ARCHIVES)) -Wl,--end-group $(LDLIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -u main -o $@ -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LDLIBS)
 
 # ASan and UBSan; the stub itself is left out (it runs without a C library).
 asan:

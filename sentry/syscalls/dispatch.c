@@ -1,7 +1,6 @@
 /* From a number and six registers to a handler with typed arguments.
  *
- * The switch is made from table.def. A handler that isn't there yet is a weak reference which
- * stays NULL, and its call gives ENOSYS; with SYSCALL_STRICT it is a link error instead. */
+ * The switch is made from table.def. A row that has no handler, and isn't NOSYS, does not link. */
 #include <errno.h>
 
 #include "abi/linux/unistd.h"
@@ -10,29 +9,9 @@
 #include "sentry/strace/strace.h"
 #include "sentry/syscalls/syscalls.h"
 
-#ifdef SYSCALL_STRICT
-#define HAVE(name) true
-#else
-#define HAVE(name) (sys_##name != NULL)
-
-#define WEAK_FULL(name) extern __typeof__(sys_##name) sys_##name __attribute__((weak));
-#define WEAK_PARTIAL WEAK_FULL
-#define WEAK_STUB WEAK_FULL
-#define WEAK_NOSYS(name)
-#define SYS0(nr, name, level, note) WEAK_##level(name)
-#define SYS1(nr, name, level, note, ...) WEAK_##level(name)
-#define SYS2 SYS1
-#define SYS3 SYS1
-#define SYS4 SYS1
-#define SYS5 SYS1
-#define SYS6 SYS1
-#include "sentry/syscalls/table.def"
-#include "sentry/syscalls/table_end.h"
-#endif
-
 #define CASE_FULL(nr, name, ...)                                                                   \
 	case nr:                                                                                   \
-		return HAVE(name) ? sys_##name(__VA_ARGS__) : -ENOSYS;
+		return sys_##name(__VA_ARGS__);
 #define CASE_PARTIAL CASE_FULL
 #define CASE_STUB CASE_FULL
 #define CASE_NOSYS(nr, name, ...)
@@ -57,28 +36,6 @@ static int64_t syscall_call(struct task *t, uint64_t nr, const uint64_t a[6])
 	}
 	/* No such number, no handler by its row, or the x32 bit is set. */
 	return -ENOSYS;
-}
-
-bool syscall_handled(uint64_t nr)
-{
-#define HANDLED_FULL(nr, name)                                                                     \
-	case nr:                                                                                   \
-		return HAVE(name);
-#define HANDLED_PARTIAL HANDLED_FULL
-#define HANDLED_STUB HANDLED_FULL
-#define HANDLED_NOSYS(nr, name)
-	switch (nr) {
-#define SYS0(nr, name, level, note) HANDLED_##level(nr, name)
-#define SYS1(nr, name, level, note, ...) HANDLED_##level(nr, name)
-#define SYS2 SYS1
-#define SYS3 SYS1
-#define SYS4 SYS1
-#define SYS5 SYS1
-#define SYS6 SYS1
-#include "sentry/syscalls/table.def"
-#include "sentry/syscalls/table_end.h"
-	}
-	return false;
 }
 
 int64_t syscall_dispatch(struct task *t, uint64_t nr, const uint64_t args[6])

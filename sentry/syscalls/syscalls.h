@@ -58,5 +58,3 @@ struct arg_format_info {
 /* The row of call nr, or NULL when Linux has no such call. Static storage. */
 const struct syscall_info *syscall_info(uint64_t nr);
 const struct arg_format_info *arg_format_info(enum arg_format f);
-/* Whether nr has a handler that is linked in. */
-bool syscall_handled(uint64_t nr);
