@@ -1,6 +1,8 @@
 /* Process groups, sessions, orphaned groups, stops of whole groups. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -203,20 +205,29 @@ static void test_threads(void)
 	}
 	for (int i = 0; i < 5; i++) {
 		char drain[1 << 16];
+		bool all = false;
 
-		usleep(60000);
+		usleep(30000);
 		kill(pid, SIGSTOP);
 		CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
 		CHECK(WIFSTOPPED(status));
-		CHECK(read(fds[0], drain, sizeof(drain)) > 0);
-		usleep(10000);
+		/* What it wrote before; nothing comes while it is stopped. */
+		fcntl(fds[0], F_SETFL, O_NONBLOCK);
+		while (read(fds[0], drain, sizeof(drain)) > 0)
+			;
+		usleep(30000);
+		CHECK_ERR(read(fds[0], drain, sizeof(drain)), EAGAIN);
+		fcntl(fds[0], F_SETFL, 0);
 		kill(pid, SIGCONT);
 		CHECK_EQ(waitpid(pid, &status, WCONTINUED), pid);
 		CHECK(read(fds[0], before, sizeof(before)) == sizeof(before));
-		usleep(50000);
-		CHECK(read(fds[0], after, sizeof(after)) == sizeof(after));
-		for (int k = 0; k < 4; k++)
-			CHECK(after[k] > before[k]);
+		for (int tries = 0; tries < 200 && !all; tries++) {
+			CHECK(read(fds[0], after, sizeof(after)) == sizeof(after));
+			all = true;
+			for (int k = 0; k < 4; k++)
+				all = all && after[k] > before[k];
+		}
+		CHECK(all);
 	}
 	kill(pid, SIGSTOP);
 	kill(pid, SIGKILL);
