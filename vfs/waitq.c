@@ -8,6 +8,8 @@
 #include <poll.h>
 #include <stdatomic.h>
 
+const struct waitq_hooks *waitq_hooks;
+
 void waitq_init(struct waitq *q)
 {
 	mutex_init(&q->mu, LOCK_WAITQ);
@@ -51,10 +53,8 @@ bool waitq_active(struct waitq *q)
 	return __atomic_load_n(&q->waiters.next, __ATOMIC_RELAXED) != &q->waiters;
 }
 
-static void wake(struct waitq *q, uint32_t events, bool one)
+static void wake_locked(struct waitq *q, uint32_t events, bool one)
 {
-	if (!waitq_active(q))
-		return;
 	AUTO_LOCK(&q->mu);
 	list_for_each_safe (w, &q->waiters, struct waiter, node) {
 		if (!(events & (w->events | POLLERR | POLLHUP)))
@@ -63,6 +63,19 @@ static void wake(struct waitq *q, uint32_t events, bool one)
 		if (one)
 			return;
 	}
+}
+
+static void wake(struct waitq *q, uint32_t events, bool one)
+{
+	const struct waitq_hooks *h = waitq_hooks;
+
+	if (!waitq_active(q))
+		return;
+	if (h)
+		h->begin();
+	wake_locked(q, events, one);
+	if (h)
+		h->end();
 }
 
 void waitq_wake(struct waitq *q, uint32_t events)

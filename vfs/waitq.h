@@ -35,3 +35,12 @@ void waitq_remove(struct waiter *w); /* fine when on none; no callback runs afte
 void waitq_wake(struct waitq *q, uint32_t events);     /* all interested */
 void waitq_wake_one(struct waitq *q, uint32_t events); /* the first interested (FIFO) */
 bool waitq_active(struct waitq *q);
+
+/* What waking a task costs (a call of the host) can wait until the queue's lock is free, so that
+ * the task doesn't run into it: begin and end enclose each wake-up. Installed once, at start; they
+ * nest. */
+struct waitq_hooks {
+	void (*begin)(void);
+	void (*end)(void);
+};
+extern const struct waitq_hooks *waitq_hooks;

@@ -51,6 +51,7 @@ int kernel_init(const struct kernel_config *cfg, const struct pf_ops *ops, struc
 		return err;
 	}
 	kernel = k;
+	waitq_hooks = &task_waitq_hooks;
 	return 0;
 }
 

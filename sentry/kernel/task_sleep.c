@@ -95,10 +95,38 @@ int task_block_always(struct task *t, uint32_t seq)
 	return block(t, seq, UINT64_MAX, &never);
 }
 
+/* Wake-ups put off until a wait queue's lock is free. Only words are kept: a task that goes
+ * meanwhile leaves at worst one that somebody else waits on, who will test his condition again. */
+#define WAKE_BATCH 16
+static _Thread_local struct {
+	unsigned depth, n;
+	_Atomic uint32_t *word[WAKE_BATCH];
+} batch;
+
+static void batch_begin(void)
+{
+	batch.depth++;
+}
+
+static void batch_end(void)
+{
+	if (--batch.depth)
+		return;
+	for (unsigned i = 0; i < batch.n; i++)
+		word_wake(batch.word[i]);
+	batch.n = 0;
+}
+
+const struct waitq_hooks task_waitq_hooks = {.begin = batch_begin, .end = batch_end};
+
 void task_wake(struct task *t)
 {
 	atomic_fetch_add(&t->wake_seq, 1);
-	if (atomic_load(&t->sleeping))
+	if (!atomic_load(&t->sleeping))
+		return;
+	if (batch.depth && batch.n < WAKE_BATCH)
+		batch.word[batch.n++] = &t->wake_seq;
+	else
 		word_wake(&t->wake_seq);
 }
 
