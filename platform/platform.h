@@ -47,6 +47,7 @@ enum pf_event_kind {
 
 struct pf_event {
 	enum pf_event_kind kind;
+	bool trapped;		/* PF_SYSCALL: by a `syscall` instruction, not a patched site */
 	uint64_t nr, args[6];	/* PF_SYSCALL; nr is not yet checked */
 	int signo;		/* PF_FAULT: SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP */
 	int code;		/* si_code as the host gave it */
@@ -166,6 +167,7 @@ struct pf_ops {
 	int (*cmpxchg32)(struct pf_thread *t, struct gptr addr, uint32_t expect, uint32_t desired,
 			 uint32_t *old);
 
+	/* Any thread that keeps t alive; one at a time. */
 	void (*publish)(struct pf_thread *t, const struct pf_identity *id);
 	/* Where the host's vDSO lies in s (above PF_GUEST_MAX), or 0. */
 	uint64_t (*host_vdso)(struct pf_space *s);

@@ -60,13 +60,27 @@ static int load_fault(struct pf_thread *t, struct pf_event *ev)
 	return 0;
 }
 
+static int load_fast(struct pf_thread *t, struct pf_event *ev, int signo)
+{
+	if (signo != SIGSYS && signo != STUB_SIG_INTERRUPT)
+		return -EINVAL;
+	memcpy(&t->regs, at(t, SLOT_FAST_REGS), sizeof(t->in_frame));
+	ev->nr = (int64_t)(int32_t)t->regs.rax;
+	return 0;
+}
+
 int frame_load(struct pf_thread *t, struct pf_event *ev, int *signo)
 {
 	struct slot *s = t->slot;
+	uint64_t uc = s->uc;
 	int r;
 
 	*signo = s->signo;
-	if (*signo == SIGSYS && s->uc == slot_guest_addr(t->slot_index) + t->space->p->uc_off)
+	t->fast = !uc;
+	ev->trapped = !t->fast;
+	if (t->fast)
+		r = load_fast(t, ev, *signo);
+	else if (*signo == SIGSYS && uc == slot_guest_addr(t->slot_index) + t->space->p->uc_off)
 		r = load_syscall(t, ev);
 	else
 		r = load_fault(t, ev);
@@ -75,7 +89,8 @@ int frame_load(struct pf_thread *t, struct pf_event *ev, int *signo)
 	memcpy(t->in_frame, &t->regs, sizeof(t->in_frame));
 	if (t->space->p->fsgsbase) {
 		t->regs.fs_base = t->fs_seen = s->fs_base;
-		t->regs.gs_base = t->gs_seen = s->gs_base;
+		t->gs_seen = s->gs_base;
+		t->regs.gs_base = t->gs_seen == host_gs(t, 0) ? 0 : t->gs_seen;
 	}
 	ev->signo = *signo;
 	t->regs.orig_rax = -1;
@@ -87,22 +102,64 @@ static bool base_valid(uint64_t v)
 	return (uint64_t)((int64_t)(v << 16) >> 16) == v;
 }
 
+/* With the borrow lock. */
+static int frame_make(struct pf_thread *t)
+{
+	struct kernel_ucontext *uc;
+	int r;
+
+	t->slot->ncmd = 0;
+	r = handover_wait(t, WAIT_COMMANDS, handover_give(t, SLOT_FRAME));
+	if (r)
+		return r;
+	r = stack_offset(t, t->slot->uc, sizeof(*uc), &t->uc_off);
+	if (r == 0) {
+		uc = at(t, t->uc_off);
+		r = stack_offset(t, uc->mc.fpstate, t->space->p->fp_size, &t->fp_off);
+	}
+	if (r) {
+		seccomp_space_kill(t->space);
+		return -ESRCH;
+	}
+	t->fast = false;
+	return 0;
+}
+
+int frame_full(struct pf_thread *t)
+{
+	int r;
+
+	if (!t->fast)
+		return 0;
+	borrow_lock(t);
+	r = frame_make(t);
+	borrow_unlock(t);
+	return r;
+}
+
+/* With the borrow lock. */
 void frame_store(struct pf_thread *t)
 {
-	struct kernel_ucontext *uc = at(t, t->uc_off);
 	struct slot *s = t->slot;
 	uint32_t flags = slot_flags(t->space->p);
+	uint64_t gs = t->regs.gs_base, *gregs;
 
+	if (t->space->p->fsgsbase)
+		gs = host_gs(t, gs);
+	if (t->fast && gs != t->gs_seen)
+		frame_make(t); /* the way out of a fast call leads through %gs */
+	gregs = t->fast ? at(t, SLOT_FAST_REGS)
+			: ((struct kernel_ucontext *)at(t, t->uc_off))->mc.gregs;
 	for (unsigned i = 0; i < 18; i++)
 		if (((uint64_t *)&t->regs)[i] != t->in_frame[i])
-			uc->mc.gregs[i] = ((uint64_t *)&t->regs)[i];
+			gregs[i] = ((uint64_t *)&t->regs)[i];
 	memcpy(t->in_frame, &t->regs, sizeof(t->in_frame));
 	if (t->regs.fs_base != t->fs_seen && base_valid(t->regs.fs_base)) {
 		s->fs_base = t->fs_seen = t->regs.fs_base;
 		flags |= SLOT_SET_FS;
 	}
-	if (t->regs.gs_base != t->gs_seen && base_valid(t->regs.gs_base)) {
-		s->gs_base = t->gs_seen = t->regs.gs_base;
+	if (gs != t->gs_seen && base_valid(gs)) {
+		s->gs_base = t->gs_seen = gs;
 		flags |= SLOT_SET_GS;
 	}
 	s->flags = flags;
@@ -137,6 +194,8 @@ int seccomp_fpu_get(struct pf_thread *t, void *buf, size_t cap)
 
 	if (cap < n)
 		return -ENOSPC;
+	if (frame_full(t))
+		return -EINTR;
 	memcpy(buf, at(t, t->fp_off), n);
 	fp_trailer_write(t->space->p, buf);
 	return n;
@@ -188,12 +247,15 @@ static int fp_header_check(const struct platform *p, const struct fp_header *h)
 int seccomp_fpu_set(struct pf_thread *t, const void *buf, size_t len)
 {
 	struct platform *p = t->space->p;
-	uint8_t *fp = at(t, t->fp_off);
 	struct fp_header h = {.xstate_bv = 3};
 	uint32_t mxcsr, n = FP_FXSAVE_SIZE;
+	uint8_t *fp;
 
 	if (len < FP_FXSAVE_SIZE)
 		return -EINVAL;
+	if (frame_full(t))
+		return -EINTR;
+	fp = at(t, t->fp_off);
 	memcpy(&mxcsr, (const uint8_t *)buf + FP_MXCSR, sizeof(mxcsr));
 	if (mxcsr & ~p->mxcsr_mask)
 		return -EINVAL;
@@ -216,10 +278,13 @@ int seccomp_fpu_set(struct pf_thread *t, const void *buf, size_t len)
 void seccomp_fpu_reset(struct pf_thread *t)
 {
 	struct platform *p = t->space->p;
-	uint8_t *fp = at(t, t->fp_off);
+	uint8_t *fp;
 	uint16_t fcw = 0x37f;
 	uint32_t mxcsr = 0x1f80;
 
+	if (frame_full(t))
+		return;
+	fp = at(t, t->fp_off);
 	memset(fp, 0, p->fp_features ? FP_FXSAVE_SIZE + sizeof(struct fp_header) : FP_FXSAVE_SIZE);
 	memcpy(fp, &fcw, sizeof(fcw));
 	memcpy(fp + FP_MXCSR, &mxcsr, sizeof(mxcsr));

@@ -130,7 +130,8 @@ struct pf_thread {
 	uint64_t in_frame[18]; /* what the frame holds, as far as S knows */
 	uint32_t uc_off; /* of the ucontext in the slot */
 	uint32_t fp_off; /* of the FP state in the slot */
-	uint64_t fs_seen, gs_seen;
+	bool fast; /* stopped in a fast call: the registers are in the slot, there is no frame */
+	uint64_t fs_seen, gs_seen; /* what the host thread has; see host_gs() */
 	uint32_t seq;
 	struct regime regime;
 
@@ -169,6 +170,12 @@ static inline uint64_t now_ns(void)
 static inline uint64_t slot_guest_addr(uint32_t index)
 {
 	return STUB_ARENA + index * SLOT_SIZE;
+}
+
+/* A guest that uses %gs itself does without patched call sites, which find the slot through it. */
+static inline uint64_t host_gs(const struct pf_thread *t, uint64_t guest)
+{
+	return guest ? guest : slot_guest_addr(t->slot_index);
 }
 
 static inline uint32_t slot_flags(const struct platform *p)
@@ -232,6 +239,8 @@ void seccomp_thread_destroy(struct pf_thread *t);
 /* -EINVAL: the stub points outside its stack. */
 int frame_load(struct pf_thread *t, struct pf_event *ev, int *signo);
 void frame_store(struct pf_thread *t);
+/* Of a thread stopped in a fast call: has its stub make a frame. -ESRCH: the stub died. */
+int frame_full(struct pf_thread *t);
 void frame_copy(struct pf_thread *dst, struct pf_thread *src);
 int frame_learn(struct pf_thread *zygote);
 void fp_trailer_write(struct platform *p, void *fp);

@@ -86,7 +86,17 @@ static struct pf_regs *seccomp_regs(struct pf_thread *t)
 
 static void seccomp_publish(struct pf_thread *t, const struct pf_identity *id)
 {
-	/* Nothing is answered in the stub yet. */
+	struct slot *s = t->slot;
+
+	__atomic_store_n(&s->answers, 0, __ATOMIC_RELEASE);
+	s->tgid = id->tgid;
+	s->tid = id->tid;
+	__atomic_store_n(&s->ppid, id->ppid, __ATOMIC_RELEASE);
+	s->uid = id->uid;
+	s->euid = id->euid;
+	s->gid = id->gid;
+	s->egid = id->egid;
+	__atomic_store_n(&s->answers, id->answers_allowed, __ATOMIC_RELEASE);
 }
 
 static uint64_t seccomp_host_vdso(struct pf_space *s)

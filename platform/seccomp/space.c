@@ -235,8 +235,10 @@ int seccomp_space_fork(struct pf_thread *caller, struct pf_space **space, struct
 {
 	struct pf_space *s;
 	struct pf_thread *t;
-	int r = child_prepare(caller, &s, &t);
+	int r = frame_full(caller);
 
+	if (r == 0)
+		r = child_prepare(caller, &s, &t);
 	if (r)
 		return r;
 	r = child_clone(caller, t);

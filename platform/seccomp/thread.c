@@ -21,6 +21,7 @@ int thread_alloc(struct pf_space *s, uint32_t index, struct slot *slot, struct p
 	mutex_init(&t->call_mu, LOCK_NONE);
 	mutex_init(&t->borrow_mu, LOCK_NONE);
 	slot->flags = slot_flags(s->p);
+	slot->self = slot_guest_addr(index) + SLOT_MAGIC;
 	__atomic_store_n(&slot->state, SLOT_STOPPED, __ATOMIC_RELEASE);
 	*out = t;
 	return 0;
@@ -90,7 +91,10 @@ int seccomp_thread_new(struct pf_thread *caller, struct pf_thread **out)
 	struct pf_thread *t;
 	struct slot *slot;
 	uint32_t index;
-	int r = slot_alloc(s, &index, &slot);
+	int r = frame_full(caller);
+
+	if (r == 0)
+		r = slot_alloc(s, &index, &slot);
 
 	if (r)
 		return r;
@@ -118,7 +122,7 @@ void thread_copy(struct pf_thread *dst, struct pf_thread *src)
 	memcpy(dst->in_frame, src->in_frame, sizeof(dst->in_frame));
 	dst->slot->cpu = src->slot->cpu;
 	dst->fs_seen = src->fs_seen;
-	dst->gs_seen = src->gs_seen;
+	dst->gs_seen = ~0UL; /* the host thread inherits src's slot there */
 }
 
 /* The stub's first thread stays, stopped: process_vm_readv needs it. Others exit; the slot is

@@ -2,7 +2,73 @@
 #include <asm/unistd.h>
 #include "platform/stub/layout_asm.h"
 
+/* A call from a patched site: rcx is where it returns to, %gs the slot, all else the guest's. The
+ * registers are pushed in the order of struct pf_regs, so that they lie at SLOT_FAST_REGS; the
+ * guest's stack and its red zone are not touched. */
+	.section .text.fast,"ax",@progbits
+	.globl	stub_fast_entry, stub_fast_exit, stub_fast_exit_end
+stub_fast_entry:
+	mov	%rsp, %r11
+	rdgsbase %rsp
+	lea	STUB_ASM_FAST_STACK(%rsp), %rsp
+	pushfq
+	push	%rcx			/* rip */
+	push	%r11			/* rsp */
+	push	%rcx
+	push	%rax
+	push	%rdx
+	push	%rbx
+	push	%rbp
+	push	%rsi
+	push	%rdi
+	push	%r15
+	push	%r14
+	push	%r13
+	push	%r12
+	push	104(%rsp)		/* r11: the flags, as `syscall` has it */
+	push	%r10
+	push	%r9
+	push	%r8
+	cld
+	mov	%rsp, %rdi
+	call	stub_fast
+/* From here to the end the guest's registers are in the slot, final: a handler that interrupts
+ * this takes them from there, as if the guest ran already (entry.c:inside). Up to here it only
+ * notes the interrupt, which is looked at first. */
+stub_fast_exit:
+	cmpl	$0, STUB_ASM_PENDING - STUB_ASM_FAST_REGS(%rsp)
+	jne	1f
+	pop	%r8
+	pop	%r9
+	pop	%r10
+	pop	%r11
+	pop	%r12
+	pop	%r13
+	pop	%r14
+	pop	%r15
+	pop	%rdi
+	pop	%rsi
+	pop	%rbp
+	pop	%rbx
+	pop	%rdx
+	pop	%rax
+	pop	%rcx
+	lea	16(%rsp), %rsp
+	popfq
+	mov	%gs:STUB_ASM_FAST_REGS + 15 * 8, %rsp
+	jmp	*%gs:STUB_ASM_FAST_REGS + 16 * 8
+stub_fast_exit_end:
+1:	mov	%rsp, %rdi
+	call	stub_fast_interrupted
+	jmp	stub_fast_exit
+
 	.text
+/* void stub_trap(void): makes a signal frame of the fast call; the handler goes on from there. */
+	.globl	stub_trap, stub_trap_site
+stub_trap:
+stub_trap_site:
+	ud2
+
 	.globl	_start
 	.hidden	_start
 _start:

@@ -14,6 +14,16 @@
  * same way. All signals but SIGSEGV and SIGBUS are blocked in here: these two let the operations
  * on guest memory fail properly.
  *
+ * A patched call site jumps to the thunk, and that to stub_fast_entry (entry.S), instead:
+ *
+ *	jmp thunk -----------------------------------> stub_fast: registers in the slot
+ *	                                               state = STOPPED  ------> reads registers
+ *	                                               RESUME  <--------------- edits them
+ *	next instruction <---------------------------- stub_fast_exit
+ *
+ * No frame is made then, and no signal is blocked. A call that needs a frame, and a sentry that
+ * asks for one (SLOT_FRAME), get it by stub_trap(): the handler fills it from the slot.
+ *
  * This code runs at STUB_TEXT, a copy of what was linked elsewhere: it has no data and no
  * relocations. It trusts nothing either: whatever it is made to do, by a forged slot or by a
  * jump into the middle of it, the filter (filter.c) is what holds. */
@@ -29,6 +39,12 @@
 _Static_assert(STUB_ASM_ARENA == STUB_ARENA, "layout_asm.h");
 _Static_assert(STUB_ASM_ARENA_SIZE == STUB_ARENA_SIZE, "layout_asm.h");
 _Static_assert(STUB_ASM_SOCK == STUB_SOCK, "layout_asm.h");
+_Static_assert(STUB_ASM_FAST_STACK == SLOT_FAST_STACK, "layout_asm.h");
+_Static_assert(STUB_ASM_FAST_REGS == SLOT_FAST_REGS, "layout_asm.h");
+_Static_assert(STUB_ASM_PENDING == offsetof(struct slot, pending), "layout_asm.h");
+
+/* Registers by their place in sigcontext, which is that in SLOT_FAST_REGS. */
+enum { REG_RDI = 8, REG_RSI = 9, REG_RAX = 13, REG_RIP = 16, REG_COUNT = 18 };
 
 static struct slot *slot_of(uint64_t addr)
 {
@@ -97,7 +113,7 @@ static uint32_t wait_reply(struct slot *s)
 
 	for (;;) {
 		state = __atomic_load_n(&s->state, __ATOMIC_ACQUIRE);
-		if (state == SLOT_CMD || state == SLOT_RESUME)
+		if (state == SLOT_CMD || state == SLOT_RESUME || state == SLOT_FRAME)
 			return state;
 		__builtin_ia32_pause();
 		if (start && read_tsc() - start < __atomic_load_n(&s->spin, __ATOMIC_RELAXED))
@@ -114,12 +130,16 @@ static uint32_t wait_reply(struct slot *s)
 	}
 }
 
-/* The thread is stopped with its frame at uc, and has reported it or was born so. */
-static _Noreturn void stopped(struct slot *s, uint64_t uc)
+/* The thread is stopped, and has reported it or was born so: until it may run again. */
+static void serve(struct slot *s)
 {
 	for (;;) {
 		uint32_t state = wait_reply(s);
 
+		if (state == SLOT_FRAME) {
+			__atomic_store_n(&s->done, s->seq, __ATOMIC_RELEASE);
+			stub_trap();
+		}
 		if (s->ncmd) {
 			stub_run_commands(s);
 			__atomic_store_n(&s->done, s->seq, __ATOMIC_SEQ_CST);
@@ -134,6 +154,11 @@ static _Noreturn void stopped(struct slot *s, uint64_t uc)
 	}
 	fs_gs_load(s);
 	__atomic_store_n(&s->state, SLOT_RUN, __ATOMIC_RELEASE);
+}
+
+static _Noreturn void stopped(struct slot *s, uint64_t uc)
+{
+	serve(s);
 	stub_return(uc);
 }
 
@@ -159,12 +184,131 @@ static int fixup(struct ucontext *uc)
 	return 1;
 }
 
+/* getcpu(2), if its pointers can be written as they are. */
+static int answer_getcpu(const uint64_t *regs)
+{
+	uint32_t v, value[2];
+
+	__asm__ volatile("lsl %1, %0" : "=r"(v) : "r"(0x7b) : "cc");
+	value[0] = v & 0xfff;
+	value[1] = v >> 12;
+	for (int i = 0; i < 2; i++) {
+		uint64_t at = regs[i ? REG_RSI : REG_RDI];
+
+		if (at && (at >= STUB_TEXT || stub_copy(at, (uint64_t)&value[i], 4)))
+			return 0;
+	}
+	return 1;
+}
+
+/* Calls whose answer the sentry has published; true if regs has it now. */
+static int answer(struct slot *s, uint64_t *regs)
+{
+	uint32_t nr = regs[REG_RAX], v = 0;
+
+	if (!__atomic_load_n(&s->answers, __ATOMIC_ACQUIRE))
+		return 0;
+	if (nr == __NR_getpid)
+		v = s->tgid;
+	else if (nr == __NR_gettid)
+		v = s->tid;
+	else if (nr == __NR_getppid)
+		v = __atomic_load_n(&s->ppid, __ATOMIC_ACQUIRE);
+	else if (nr == __NR_getuid)
+		v = s->uid;
+	else if (nr == __NR_geteuid)
+		v = s->euid;
+	else if (nr == __NR_getgid)
+		v = s->gid;
+	else if (nr == __NR_getegid)
+		v = s->egid;
+	else if (nr == __NR_sched_yield)
+		sys0(__NR_sched_yield);
+	else if (nr != __NR_getcpu || !answer_getcpu(regs))
+		return 0;
+	regs[REG_RAX] = v;
+	return 1;
+}
+
+/* Calls for which the sentry needs a frame anyway, or often: births, exec, signals to oneself. */
+static int needs_frame(uint32_t nr)
+{
+	static const uint32_t after_63[] = {__NR_rt_sigsuspend, __NR_tkill, __NR_tgkill,
+					    __NR_execveat, __NR_clone3};
+	uint64_t below_64 = 1UL << __NR_rt_sigreturn | 1UL << __NR_pause | 1UL << __NR_clone |
+			    1UL << __NR_fork | 1UL << __NR_vfork | 1UL << __NR_execve |
+			    1UL << __NR_kill;
+
+	if (nr < 64)
+		return below_64 >> nr & 1;
+	for (unsigned i = 0; i < sizeof(after_63) / sizeof(after_63[0]); i++)
+		if (after_63[i] == nr)
+			return 1;
+	return 0;
+}
+
+static void fast_report(struct slot *s, int signo)
+{
+	s->signo = signo;
+	s->uc = 0;
+	fs_gs_save(s);
+	report(s);
+	serve(s);
+}
+
+void stub_fast(uint64_t *regs)
+{
+	struct slot *s = slot_of((uint64_t)regs);
+
+	if (answer(s, regs))
+		return;
+	if (needs_frame(regs[REG_RAX]))
+		stub_trap();
+	fast_report(s, SIGSYS);
+}
+
+/* An interrupt came since the last look. */
+void stub_fast_interrupted(uint64_t *regs)
+{
+	struct slot *s = slot_of((uint64_t)regs);
+
+	__atomic_store_n(&s->pending, 0, __ATOMIC_RELAXED);
+	fast_report(s, STUB_SIG_INTERRUPT);
+}
+
+/* A signal that found the thread in the stub. False: back to what was interrupted. True: it is to be
+ * reported, and uc has the guest's registers. */
+static int inside(struct slot *s, int *signo, struct ucontext *uc)
+{
+	uint64_t ip = uc->uc_mcontext.rip;
+	int trapped = ip == (uint64_t)stub_trap_site && *signo == SIGILL;
+
+	if ((*signo == SIGSEGV || *signo == SIGBUS) && fixup(uc))
+		return 0;
+	if (trapped || (ip >= (uint64_t)stub_fast_exit && ip < (uint64_t)stub_fast_exit_end)) {
+		memcpy(&uc->uc_mcontext, (uint8_t *)s + SLOT_FAST_REGS, REG_COUNT * 8);
+		if (trapped)
+			*signo = SIGSYS;
+		return 1;
+	}
+	if (*signo == STUB_SIG_INTERRUPT) {
+		__atomic_store_n(&s->pending, 1, __ATOMIC_RELAXED);
+		return 0;
+	}
+	return *signo != SIGTRAP; /* single steps */
+}
+
 void stub_handler(int signo, void *info, uint64_t uc)
 {
 	struct slot *s = slot_of(uc);
+	struct ucontext *u = (struct ucontext *)uc;
 
-	if ((signo == SIGSEGV || signo == SIGBUS) && fixup((struct ucontext *)uc))
+	if (u->uc_mcontext.rip - STUB_TEXT < STUB_TEXT_SIZE) {
+		if (!inside(s, &signo, u))
+			return;
+	} else if (signo == SIGSYS && answer(s, (uint64_t *)&u->uc_mcontext)) {
 		return;
+	}
 	s->signo = signo;
 	s->uc = uc;
 	s->info = (uint64_t)info;

@@ -12,6 +12,7 @@
  * A slot belongs to one guest thread:
  *
  *	0x0000  struct slot: state word, what was reported, commands
+ *	0x1000  (downwards) the stack of calls that came without a trap; at its top their registers
  *	0x1000  alternate signal stack: the host kernel writes the signal frame here
  *	0x8000  data window: what the copy commands move
  *
@@ -38,6 +39,14 @@
 #define SLOT_WINDOW 0x8000UL
 #define SLOT_WINDOW_SIZE 0x8000UL
 #define SLOT_CMDS 32
+/* The registers of a fast call, in the order of struct pf_regs: r8 ... eflags. */
+#define SLOT_FAST_STACK 0x1000UL
+#define SLOT_FAST_REGS (SLOT_FAST_STACK - 18 * 8)
+/* slot.self is the slot's own address plus this: by chance no memory looks like it. */
+#define SLOT_MAGIC 0x5ca1ab1eUL
+/* Where patched call sites enter: they load the return address into rcx, all else is as it was.
+ * %gs must be the slot; the thunk has checked it. */
+#define STUB_FAST_ENTRY STUB_TEXT
 
 /* The stub's one descriptor: a socket over which the sentry passes others. */
 #define STUB_SOCK 0
@@ -54,6 +63,7 @@ enum {
 	SLOT_STOPPED, /* the frame is complete; the thread waits for CMD or RESUME */
 	SLOT_CMD,     /* run the commands, then STOPPED again */
 	SLOT_RESUME,  /* run the commands, then return to the guest through the frame */
+	SLOT_FRAME,   /* make a signal frame of a fast call, then STOPPED again */
 	SLOT_DEAD,    /* the sentry gave up on this thread */
 };
 
@@ -92,7 +102,7 @@ struct slot {
 	uint32_t cpu;
 	uint32_t signo;
 	uint32_t done; /* the seq of the last batch of commands that was run */
-	uint64_t uc, info;
+	uint64_t uc, info; /* uc 0: a fast call, without a frame */
 	uint64_t fs_base, gs_base; /* both ways */
 	uint64_t tsc;		   /* when the thread reported */
 
@@ -103,11 +113,17 @@ struct slot {
 	uint32_t ncmd;
 	uint32_t seq;
 	uint32_t done_waiters; /* somebody sleeps on `done` */
+	uint32_t pending; /* stub: an interrupt came while the stub itself was running */
+	/* What the stub answers by itself, while `answers` is set. */
+	uint32_t answers;
+	uint32_t tgid, tid, ppid, uid, euid, gid, egid;
+
+	_Alignas(64) uint64_t self;
 
 	_Alignas(64) struct slot_cmd cmd[SLOT_CMDS];
 };
 
-_Static_assert(sizeof(struct slot) <= SLOT_ALTSTACK, "a slot's head is one page");
+_Static_assert(sizeof(struct slot) <= SLOT_FAST_REGS - 1024, "head and fast stack share a page");
 
 /* Sent by the zygote once it is ready, with the seccomp listener attached if there is one. */
 #define ZYGOTE_MAGIC 0x7a79676fU

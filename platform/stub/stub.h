@@ -20,6 +20,8 @@ long stub_clone(long flags, uint64_t stack, void (*fn)(uint64_t), uint64_t arg);
 _Noreturn void stub_exit(void);
 int64_t stub_cmpxchg32(uint64_t p, uint32_t expect, uint32_t desired);
 uint64_t stub_copy(uint64_t dst, uint64_t src, uint64_t n);
+_Noreturn void stub_trap(void);
+extern const char stub_trap_site[], stub_fast_exit[], stub_fast_exit_end[];
 extern const char stub_cmpxchg32_end[], stub_fault[], stub_copy_end[];
 void *memcpy(void *dst, const void *src, unsigned long n);
 void *memset(void *dst, int c, unsigned long n);
@@ -27,6 +29,8 @@ void *memset(void *dst, int c, unsigned long n);
 /* entry.c */
 void stub_handler(int signo, void *info, uint64_t uc);
 _Noreturn void stub_child(uint64_t uc);
+void stub_fast(uint64_t *regs);
+void stub_fast_interrupted(uint64_t *regs);
 
 /* commands.c: runs the slot's commands */
 void stub_run_commands(struct slot *s);

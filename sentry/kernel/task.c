@@ -24,6 +24,7 @@
 #include "sentry/kernel/uts.h"
 #include "sentry/mm/mm.h"
 #include "sentry/mm/usercopy.h"
+#include "sentry/strace/strace.h"
 #include "sentry/syscalls/syscalls.h"
 
 _Thread_local struct task *current_task;
@@ -116,30 +117,41 @@ int task_ppid_locked(struct task *t)
 	return t->tg->parent ? t->tg->parent->tg->tgid : 0;
 }
 
+/* What the stub answers is never older than what the sentry would: identity changes under
+ * tasks_lock, and is in the stub's slot before that is released. */
+static bool answers_allowed(const struct task *t)
+{
+	return !t->ptrace && !t->seccomp && !strace_enabled();
+}
+
 void task_publish(struct task *t)
 {
-	struct pf_identity id = {
+	AUTO_LOCK(&kernel->tasks_lock);
+	AUTO_LOCK(&t->pt_lock);
+
+	atomic_store(&t->republish, false);
+	t->identity = (struct pf_identity){
 		.tgid = t->tg->tgid,
 		.tid = t->tid,
+		.ppid = task_ppid_locked(t),
 		.uid = t->cred->uid,
 		.euid = t->cred->euid,
 		.gid = t->cred->gid,
 		.egid = t->cred->egid,
-		.answers_allowed = !t->ptrace && !t->seccomp,
+		.answers_allowed = answers_allowed(t),
 	};
-
-	atomic_store(&t->republish, false);
-	{
-		AUTO_LOCK(&kernel->tasks_lock);
-		id.ppid = task_ppid_locked(t);
-	}
-	kernel->pf_ops->publish(t->pt, &id);
+	if (t->pt)
+		kernel->pf_ops->publish(t->pt, &t->identity);
 }
 
 void task_republish(struct task *t)
 {
-	atomic_store(&t->republish, true);
-	task_interrupt(t);
+	AUTO_LOCK(&t->pt_lock);
+
+	t->identity.ppid = task_ppid_locked(t);
+	t->identity.answers_allowed = answers_allowed(t);
+	if (t->pt && t->identity.tid)
+		kernel->pf_ops->publish(t->pt, &t->identity);
 }
 
 /* ---- places --------------------------------------------------------------------------------- */

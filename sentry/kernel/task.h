@@ -101,6 +101,7 @@ struct task {
 	_Atomic int state;		/* enum task_state, for /proc */
 	struct mutex pt_lock;		/* LOCK_TASK_WAKE: keeps pt alive for task_kick() */
 	struct pf_thread *pt;		/* owner only; changed under pt_lock */
+	struct pf_identity identity;	/* what the stub knows; pt_lock, and tasks_lock to change */
 	_Atomic uint32_t run_seq;	/* odd while in guest code: membarrier(2) */
 
 	/* owner only for writing; others read them under tasks_lock and take a reference */

@@ -5,6 +5,7 @@
  * exec) is measured as a whole: the host counts a process's ended threads too, so nothing has to
  * be asked for when a thread exits. dead_utime and dead_stime hold what the S threads of ended tasks
  * used, and what was used in address spaces that an exec left. */
+#include <string.h>
 #include <time.h>
 
 #include "sentry/kernel/task_impl.h"
@@ -121,7 +122,9 @@ void task_switch_pt(struct task *t, struct pf_thread *pt)
 			t->stime_base += s;
 		}
 		t->pt = pt;
+		memset(&t->identity, 0, sizeof(t->identity));
 	}
+	atomic_store(&t->republish, true);
 	if (old)
 		ops->thread_destroy(old);
 }

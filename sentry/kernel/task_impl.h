@@ -25,7 +25,7 @@ void task_run(struct task *t);
 struct thread_group *thread_group_alloc(void);
 /* Tells the stub what it may answer by itself. Owner. */
 void task_publish(struct task *t);
-/* The ids that the stub knows have changed: the owner publishes them before its next run. */
+/* The parent, or what may be answered, has changed: at once. Any thread; tasks_lock. */
 void task_republish(struct task *t);
 /* Replaces the stub thread; the old one is destroyed. Owner. task_cpu.c, as the next four. */
 void task_switch_pt(struct task *t, struct pf_thread *pt);
