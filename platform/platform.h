@@ -72,6 +72,7 @@ struct pf_call {
 struct pf_config {
 	const char *name;	/* "seccomp" or "ptrace" */
 	bool spin_allowed;	/* more than one CPU, and the quota allows two */
+	bool no_patch;		/* leave the guest's code alone */
 	size_t spare_stubs;	/* how many to keep forked ahead */
 	bool have_pid_namespace;/* else stubs need PDEATHSIG */
 	int zygote_fd;		/* reserved; -1 */
@@ -169,6 +170,9 @@ struct pf_ops {
 
 	/* Any thread that keeps t alive; one at a time. */
 	void (*publish)(struct pf_thread *t, const struct pf_identity *id);
+	/* Where patched call sites (platform/patch/patch.h) enter the stub; 0, or a NULL op: they
+	 * can't be used here. */
+	uint64_t (*fast_entry)(struct platform *p);
 	/* Where the host's vDSO lies in s (above PF_GUEST_MAX), or 0. */
 	uint64_t (*host_vdso)(struct pf_space *s);
 	/* CPU time that the host thread / all threads of s so far have used, in ns. Any thread.

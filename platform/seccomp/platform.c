@@ -99,6 +99,12 @@ static void seccomp_publish(struct pf_thread *t, const struct pf_identity *id)
 	__atomic_store_n(&s->answers, id->answers_allowed, __ATOMIC_RELEASE);
 }
 
+/* Needs an instruction that reads the base of %gs. */
+static uint64_t seccomp_fast_entry(struct platform *p)
+{
+	return p->fsgsbase && !p->cfg.no_patch ? STUB_FAST_ENTRY : 0;
+}
+
 static uint64_t seccomp_host_vdso(struct pf_space *s)
 {
 	return s->vdso;
@@ -136,6 +142,7 @@ const struct pf_ops platform_seccomp = {
 	.write = seccomp_write,
 	.cmpxchg32 = seccomp_cmpxchg32,
 	.publish = seccomp_publish,
+	.fast_entry = seccomp_fast_entry,
 	.host_vdso = seccomp_host_vdso,
 	.thread_cpu_time = seccomp_thread_cpu_time,
 	.space_cpu_time = seccomp_space_cpu_time,
