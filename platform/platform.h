@@ -47,7 +47,8 @@ enum pf_event_kind {
 
 struct pf_event {
 	enum pf_event_kind kind;
-	bool trapped;		/* PF_SYSCALL: by a `syscall` instruction, not a patched site */
+	unsigned traps;		/* PF_SYSCALL: how many traps this stands for, about; 0: it came from
+				 * a patched site. The stub answers some without telling. */
 	uint64_t nr, args[6];	/* PF_SYSCALL; nr is not yet checked */
 	int signo;		/* PF_FAULT: SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP */
 	int code;		/* si_code as the host gave it */

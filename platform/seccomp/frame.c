@@ -77,7 +77,6 @@ int frame_load(struct pf_thread *t, struct pf_event *ev, int *signo)
 
 	*signo = s->signo;
 	t->fast = !uc;
-	ev->trapped = !t->fast;
 	if (t->fast)
 		r = load_fast(t, ev, *signo);
 	else if (*signo == SIGSYS && uc == slot_guest_addr(t->slot_index) + t->space->p->uc_off)
@@ -93,6 +92,7 @@ int frame_load(struct pf_thread *t, struct pf_event *ev, int *signo)
 		t->regs.gs_base = t->gs_seen == host_gs(t, 0) ? 0 : t->gs_seen;
 	}
 	ev->signo = *signo;
+	ev->traps = t->fast ? 0 : t->answers && stub_may_answer(ev->nr) ? STUB_ANSWERS_UNTOLD : 1;
 	t->regs.orig_rax = -1;
 	return 0;
 }

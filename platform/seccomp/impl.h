@@ -130,6 +130,7 @@ struct pf_thread {
 	uint64_t in_frame[18]; /* what the frame holds, as far as S knows */
 	uint32_t uc_off; /* of the ucontext in the slot */
 	uint32_t fp_off; /* of the FP state in the slot */
+	atomic_bool answers; /* published: the stub may answer */
 	bool fast; /* stopped in a fast call: the registers are in the slot, there is no frame */
 	uint64_t fs_seen, gs_seen; /* what the host thread has; see host_gs() */
 	uint32_t seq;

@@ -97,6 +97,7 @@ static void seccomp_publish(struct pf_thread *t, const struct pf_identity *id)
 	s->gid = id->gid;
 	s->egid = id->egid;
 	__atomic_store_n(&s->answers, id->answers_allowed, __ATOMIC_RELEASE);
+	atomic_store_explicit(&t->answers, id->answers_allowed, memory_order_relaxed);
 }
 
 /* Needs an instruction that reads the base of %gs. */

@@ -44,7 +44,7 @@ _Static_assert(STUB_ASM_FAST_REGS == SLOT_FAST_REGS, "layout_asm.h");
 _Static_assert(STUB_ASM_PENDING == offsetof(struct slot, pending), "layout_asm.h");
 
 /* Registers by their place in sigcontext, which is that in SLOT_FAST_REGS. */
-enum { REG_RDI = 8, REG_RSI = 9, REG_RAX = 13, REG_RIP = 16, REG_COUNT = 18 };
+enum { REG_RAX = 13, REG_COUNT = 18 };
 
 static struct slot *slot_of(uint64_t addr)
 {
@@ -184,29 +184,12 @@ static int fixup(struct ucontext *uc)
 	return 1;
 }
 
-/* getcpu(2), if its pointers can be written as they are. */
-static int answer_getcpu(const uint64_t *regs)
-{
-	uint32_t v, value[2];
-
-	__asm__ volatile("lsl %1, %0" : "=r"(v) : "r"(0x7b) : "cc");
-	value[0] = v & 0xfff;
-	value[1] = v >> 12;
-	for (int i = 0; i < 2; i++) {
-		uint64_t at = regs[i ? REG_RSI : REG_RDI];
-
-		if (at && (at >= STUB_TEXT || stub_copy(at, (uint64_t)&value[i], 4)))
-			return 0;
-	}
-	return 1;
-}
-
 /* Calls whose answer the sentry has published; true if regs has it now. */
 static int answer(struct slot *s, uint64_t *regs)
 {
 	uint32_t nr = regs[REG_RAX], v = 0;
 
-	if (!__atomic_load_n(&s->answers, __ATOMIC_ACQUIRE))
+	if (!stub_may_answer(nr) || !__atomic_load_n(&s->answers, __ATOMIC_ACQUIRE))
 		return 0;
 	if (nr == __NR_getpid)
 		v = s->tgid;
@@ -222,16 +205,15 @@ static int answer(struct slot *s, uint64_t *regs)
 		v = s->gid;
 	else if (nr == __NR_getegid)
 		v = s->egid;
-	else if (nr == __NR_sched_yield)
+	else
 		sys0(__NR_sched_yield);
-	else if (nr != __NR_getcpu || !answer_getcpu(regs))
-		return 0;
 	regs[REG_RAX] = v;
 	return 1;
 }
 
-/* Calls for which the sentry needs a frame anyway, or often: births, exec, signals to oneself. */
-static int needs_frame(uint32_t nr)
+/* Calls for which the sentry needs a frame anyway, or often: births, exec, signals to oneself and
+ * what follows them, as raise(3) opens the mask only then. */
+static int needs_frame(struct slot *s, uint32_t nr)
 {
 	static const uint32_t after_63[] = {__NR_rt_sigsuspend, __NR_tkill, __NR_tgkill,
 					    __NR_execveat, __NR_clone3};
@@ -239,12 +221,15 @@ static int needs_frame(uint32_t nr)
 			    1UL << __NR_fork | 1UL << __NR_vfork | 1UL << __NR_execve |
 			    1UL << __NR_kill;
 
+	uint32_t after_signal = s->sent_signal;
+
+	s->sent_signal = nr == __NR_kill || nr == __NR_tkill || nr == __NR_tgkill;
 	if (nr < 64)
-		return below_64 >> nr & 1;
+		return (below_64 >> nr & 1) | after_signal;
 	for (unsigned i = 0; i < sizeof(after_63) / sizeof(after_63[0]); i++)
 		if (after_63[i] == nr)
 			return 1;
-	return 0;
+	return after_signal;
 }
 
 static void fast_report(struct slot *s, int signo)
@@ -262,7 +247,7 @@ void stub_fast(uint64_t *regs)
 
 	if (answer(s, regs))
 		return;
-	if (needs_frame(regs[REG_RAX]))
+	if (needs_frame(s, regs[REG_RAX]))
 		stub_trap();
 	fast_report(s, SIGSYS);
 }
@@ -306,9 +291,12 @@ void stub_handler(int signo, void *info, uint64_t uc)
 	if (u->uc_mcontext.rip - STUB_TEXT < STUB_TEXT_SIZE) {
 		if (!inside(s, &signo, u))
 			return;
-	} else if (signo == SIGSYS && answer(s, (uint64_t *)&u->uc_mcontext)) {
+	} else if (signo == SIGSYS && s->untold < STUB_ANSWERS_UNTOLD &&
+		   answer(s, (uint64_t *)&u->uc_mcontext)) {
+		s->untold++;
 		return;
 	}
+	s->untold = 0;
 	s->signo = signo;
 	s->uc = uc;
 	s->info = (uint64_t)info;

@@ -103,6 +103,7 @@ static int start_kernel(struct boot *b)
 	struct pf_config pcfg = {
 		.name = b->cfg->platform,
 		.spin_allowed = ncpus > 1,
+		.no_patch = b->cfg->no_patch,
 		.spare_stubs = 1,
 		.have_pid_namespace = b->cfg->have_pid_namespace,
 		.zygote_fd = -1,

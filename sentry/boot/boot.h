@@ -40,6 +40,7 @@ struct boot_config {
 	size_t ngroups;
 	uint64_t memory_limit, dirent_cache;
 	const char *platform;
+	bool no_patch;
 	bool have_pid_namespace;
 	int strace_fd; /* -1: none */
 	int control_fd; /* to the launcher; see launch/control.h */

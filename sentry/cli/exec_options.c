@@ -22,6 +22,7 @@ enum {
 	OPT_ENV_ALL,
 	OPT_HOSTNAME,
 	OPT_PLATFORM,
+	OPT_NO_PATCH,
 	OPT_TIMEOUT,
 	OPT_MEMORY,
 	OPT_DIRENT_CACHE,
@@ -44,6 +45,7 @@ static const struct option long_options[] = {
 	{"env-all", no_argument, NULL, OPT_ENV_ALL},
 	{"hostname", required_argument, NULL, OPT_HOSTNAME},
 	{"platform", required_argument, NULL, OPT_PLATFORM},
+	{"no-patch", no_argument, NULL, OPT_NO_PATCH},
 	{"timeout", required_argument, NULL, OPT_TIMEOUT},
 	{"memory", required_argument, NULL, OPT_MEMORY},
 	{"dirent-cache", required_argument, NULL, OPT_DIRENT_CACHE},
@@ -267,6 +269,9 @@ static int parse_one(struct exec_options *o, int opt, char *arg)
 		o->platform = arg;
 		return platform_lookup(arg) ? 0
 					    : usage_error("--platform", arg, "no such platform");
+	case OPT_NO_PATCH:
+		o->no_patch = true;
+		return 0;
 	case OPT_TIMEOUT:
 		return parse_duration(arg, &o->timeout)
 			       ? usage_error("--timeout", arg, "expected seconds, or 5m, 1h")

@@ -38,6 +38,7 @@ struct exec_options {
 	bool env_all;
 	const char *hostname;
 	const char *platform;
+	bool no_patch; /* the guest's code is never rewritten */
 	double timeout;	       /* seconds; 0: none */
 	uint64_t memory;       /* bytes; 0: none */
 	uint64_t dirent_cache; /* 0: default */

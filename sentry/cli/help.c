@@ -62,6 +62,7 @@ void help_print_exec(void)
 "  -q, --quiet               none of our own messages on stderr\n"
 "other:\n"
 "      --platform NAME       how guest code is run: seccomp (default)\n"
+"      --no-patch            leave the program's code as it is: each system call traps\n"
 "      --version, --help\n"
 "\n"
 "exit status: COMMAND's own; 128+N when signal N ended it; 124 time is up; 125 an error of\n"

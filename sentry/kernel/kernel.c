@@ -13,6 +13,7 @@
 #include "sentry/kernel/task_impl.h"
 #include "sentry/kernel/user_ns.h"
 #include "sentry/mm/mm.h"
+#include "sentry/mm/patch.h"
 
 struct kernel *kernel;
 static bool kernel_dying; /* protected by tasks_lock */
@@ -52,6 +53,7 @@ int kernel_init(const struct kernel_config *cfg, const struct pf_ops *ops, struc
 	}
 	kernel = k;
 	waitq_hooks = &task_waitq_hooks;
+	patch_init();
 	return 0;
 }
 

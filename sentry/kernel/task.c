@@ -23,6 +23,7 @@
 #include "sentry/kernel/task_impl.h"
 #include "sentry/kernel/uts.h"
 #include "sentry/mm/mm.h"
+#include "sentry/mm/patch.h"
 #include "sentry/mm/usercopy.h"
 #include "sentry/strace/strace.h"
 #include "sentry/syscalls/syscalls.h"
@@ -235,6 +236,8 @@ static int64_t event_handle(struct task *t, const struct pf_event *ev)
 	case PF_SYSCALL:
 		t->sys_nr = ev->nr;
 		memcpy(t->sys_args, ev->args, sizeof(t->sys_args));
+		if (ev->traps)
+			patch_trapped(t, kernel->pf_ops->regs(t->pt)->rip, ev->traps);
 		t->in_syscall = true;
 		result = t->ptrace ? traced_syscall(t, ev) : syscall_dispatch(t, ev->nr, ev->args);
 		t->in_syscall = false;

@@ -348,6 +348,7 @@ static void fill_boot(struct sentry_start *s, const struct launcher *l)
 	b->memory_limit = o->memory;
 	b->dirent_cache = o->dirent_cache;
 	b->platform = o->platform;
+	b->no_patch = o->no_patch;
 	b->debug = o->debug;
 	b->nice = getpriority(PRIO_PROCESS, 0);
 }

@@ -7,6 +7,7 @@
 
 #include "sentry/kernel/kernel.h"
 #include "sentry/loader/loader_impl.h"
+#include "sentry/mm/patch.h"
 #include "vfs/file.h"
 
 int elf_read(const struct exec_head *h, int bad, struct elf_image *out)
@@ -73,6 +74,9 @@ static int map_file_part(struct mm_op *op, struct file *f, const struct elf_segm
 	for (const struct elf_segment *s = first + 1; s <= last && !err; s++)
 		if (s->prot != first->prot)
 			err = mprotect_locked(op, file_start(s) + bias, file_end(s) + bias, s->prot);
+	for (const struct elf_segment *s = first; s <= last && !err && !fm.delta; s++)
+		if (s->prot & PROT_EXEC)
+			patch_mapped(op, file_start(s) + bias, fm.host_fd);
 	return err;
 }
 

@@ -6,6 +6,7 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/task.h"
 #include "sentry/mm/mm_impl.h"
+#include "sentry/mm/patch.h"
 #include "vfs/file.h"
 #include "vfs/inode.h"
 #include "vfs/mount.h"
@@ -376,6 +377,8 @@ int64_t mm_mmap(struct task *t, uint64_t addr, uint64_t len, int prot, int flags
 		return r;
 	mm_op_begin(&op, t);
 	r = mmap_locked(&op, &a);
+	if (r >= 0 && (a.prot & PROT_EXEC) && a.host_offset == a.offset)
+		patch_mapped(&op, (uint64_t)r, a.host_fd);
 	mm_op_end(&op);
 	return r;
 }

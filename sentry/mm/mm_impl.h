@@ -35,6 +35,7 @@ struct mm_impl {
 	/* map_lock */
 	uint32_t nvmas;
 	uint32_t def_flags; /* mlockall(MCL_FUTURE) */
+	_Atomic bool patched; /* some VMA has been; stays set */
 	uint64_t hint;	    /* where the search for free space starts, downwards */
 	uint64_t hole;	    /* the largest hole above the hint */
 };

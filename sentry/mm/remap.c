@@ -2,6 +2,7 @@
  * followed by a new mapping for what is added when the host can't do both in one. */
 #include "sentry/kernel/task.h"
 #include "sentry/mm/mm_impl.h"
+#include "sentry/mm/patch.h"
 #include "vfs/file.h"
 
 struct remap {
@@ -247,6 +248,9 @@ int64_t mm_mremap(struct task *t, uint64_t old, uint64_t old_len, uint64_t new_l
 		return -EFAULT;
 	if (r.new_len > PF_GUEST_MAX)
 		return -EINVAL; /* ENOMEM before Linux 6.17 */
+	err = patch_undo(t, old, r.old_len);
+	if (err)
+		return err;
 	AUTO(file) struct file *file =
 		r.new_len > r.old_len ? borrow_file(t, &r) : NULL;
 	AUTO(mm_op) struct mm_op op;

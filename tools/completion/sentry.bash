@@ -3,7 +3,7 @@ _sentry()
 {
 	local cur prev i cmd=
 	local opts='--rootfs --read-only --overlay --volume --tmpfs --workdir --user --env --env-all
-		--hostname --platform --timeout --memory --dirent-cache --strace --log --debug
+		--hostname --platform --no-patch --timeout --memory --dirent-cache --strace --log --debug
 		--quiet --version --help'
 	local valued=' --rootfs --overlay --volume -v --tmpfs --workdir -w --user -u --env -e
 		--hostname --platform --timeout --memory --dirent-cache --log '

@@ -102,7 +102,7 @@ Test(fast, a_patched_call_changes_what_a_call_changes_and_nothing_else)
 		guest_new(probe, sizeof(probe), &s, &t);
 		patch_one(s, t, probe, sizeof(probe), CALL_AT);
 		guest_expect_syscall(t, &ev, SYS_mlock);
-		cr_expect(!ev.trapped);
+		cr_expect_eq(ev.traps, 0);
 		for (int i = 0; i < 6; i++)
 			cr_expect_eq(ev.args[i], (uint64_t)i + 8);
 		cr_expect_eq(ops->regs(t)->rip, CODE + CALL_AT + 7);
@@ -139,7 +139,7 @@ Test(fast, all_registers_can_be_changed_at_the_exit)
 	*ops->regs(t) = want;
 	ops->run(t, &ev);
 	cr_assert_eq(ev.kind, PF_SYSCALL);
-	cr_expect(ev.trapped);
+	cr_expect_eq(ev.traps, 1);
 	cr_expect_eq(ev.nr, want.rax);
 	want.rip += 2;
 	want.rcx = want.rip;
@@ -165,7 +165,7 @@ Test(fast, forked_child_and_new_thread_go_on_from_a_fast_call_with_slots_of_thei
 	for (int i = 0; i < 2; i++) {
 		ops->regs(c[i])->rip = CODE; /* again */
 		guest_expect_syscall(c[i], &ev, SYS_mlock);
-		cr_expect(!ev.trapped);
+		cr_expect_eq(ev.traps, 0);
 		cr_expect_eq(ops->regs(c[i])->gs_base, 0);
 		probe_check(i ? s : cs, c[i], SYS_mlock);
 		guest_expect_syscall(c[i], &ev, SYS_exit);
@@ -190,7 +190,7 @@ Test(fast, guest_with_a_gs_base_of_its_own_traps)
 	ops->regs(t)->gs_base = DATA;
 	ops->regs(t)->rip = CODE;
 	guest_expect_syscall(t, &ev, SYS_mlock);
-	cr_expect(ev.trapped);
+	cr_expect_eq(ev.traps, 1);
 	cr_expect_eq(ops->regs(t)->gs_base, DATA);
 	ops->regs(t)->rax = SYS_exit;
 	guest_expect_syscall(t, &ev, SYS_exit);
@@ -206,7 +206,7 @@ Test(fast, guest_with_a_gs_base_of_its_own_traps)
 	ops->regs(t)->gs_base = 0;
 	ops->regs(t)->rip = CODE;
 	guest_expect_syscall(t, &ev, SYS_mlock);
-	cr_expect(!ev.trapped);
+	cr_expect_eq(ev.traps, 0);
 	ops->thread_destroy(t);
 }
 
@@ -271,11 +271,11 @@ static void storm_run(uint32_t nr, bool with_frames)
 	}
 	atomic_store(&storm_over, true);
 	pthread_join(thread, NULL);
-	cr_expect_gt(interrupts, 100);
+	cr_expect_gt(interrupts, 5);
 	if (nr == SYS_mlock)
-		cr_expect_gt(calls, 1000);
+		cr_expect_gt(calls, 100);
 	else
-		cr_expect_gt(ops->regs(t)->r15, 1000);
+		cr_expect_gt(ops->regs(t)->r15, 100);
 	ops->thread_destroy(t);
 }
 
