@@ -43,6 +43,8 @@ int pid_alloc_locked(void)
 		if (slot_free(&ns->slots[pid])) {
 			ns->slots[pid].reserved = true;
 			ns->last = pid;
+			if (pid > ns->highest)
+				ns->highest = pid;
 			return pid;
 		}
 	}
@@ -88,7 +90,7 @@ struct thread_group *thread_group_lookup_locked(int tgid)
 
 void task_each_locked(bool (*fn)(struct task *t, void *ctx), void *ctx)
 {
-	for (int i = 1; i < PID_MAX_DEFAULT; i++) {
+	for (int i = 1; i <= kernel->root_pid_ns->highest; i++) {
 		struct task *t = kernel->root_pid_ns->slots[i].task;
 
 		if (t && !fn(t, ctx))

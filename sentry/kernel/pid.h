@@ -20,6 +20,7 @@ struct pid_slot {
 struct pid_ns {
 	struct pid_slot *slots; /* [PID_MAX_DEFAULT] */
 	int last;		/* the number given out last */
+	int highest;		/* ever given out: where walks of the table end */
 };
 
 int pid_ns_init(struct pid_ns **out);
