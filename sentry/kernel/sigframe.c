@@ -18,14 +18,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "abi/linux/sigframe.h"
 #include "sentry/kernel/task_impl.h"
 #include "sentry/mm/usercopy.h"
 #include "sentry/syscalls/syscalls.h"
 
-#define SA_RESTORER_GUEST 0x04000000UL
-#define SS_AUTODISARM_GUEST (1U << 31)
-#define GUEST_MINSIGSTKSZ 2048
-#define RED_ZONE 128
 #define USER_CS 0x33
 #define USER_DS 0x2b
 /* The first address that user code can't have. */
@@ -37,39 +34,8 @@
 #define EFLAGS_DF 0x400UL
 #define EFLAGS_RF 0x10000UL
 
-/* uc_flags: the frame has an XSAVE image; ss is saved, and restored as it is. */
-#define UC_FLAGS (1 | 2 | 4)
-
-struct guest_stack {
-	uint64_t sp;
-	int32_t flags, pad;
-	uint64_t size;
-};
-
-struct guest_sigcontext {
-	uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
-	uint64_t rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, eflags;
-	uint16_t cs, gs, fs, ss;
-	uint64_t err, trapno, oldmask, cr2;
-	uint64_t fpstate;
-	uint64_t reserved[8];
-};
-_Static_assert(sizeof(struct guest_sigcontext) == 256, "struct sigcontext");
-
-struct guest_ucontext {
-	uint64_t flags, link;
-	struct guest_stack stack;
-	struct guest_sigcontext mc;
-	sigset64 mask;
-};
-_Static_assert(sizeof(struct guest_ucontext) == 304, "struct ucontext");
-
-struct guest_sigframe {
-	uint64_t restorer;
-	struct guest_ucontext uc;
-	struct guest_siginfo info;
-};
-_Static_assert(sizeof(struct guest_sigframe) == 440, "struct rt_sigframe");
+#define UC_FLAGS                                                                                   \
+	(LINUX_UC_FP_XSTATE | LINUX_UC_SIGCONTEXT_SS | LINUX_UC_STRICT_RESTORE_SS)
 
 /* The FP state's buffer: on the heap, since an S thread's stack is small. */
 static size_t fpu_buf_size(void)
@@ -98,13 +64,13 @@ static bool within_altstack(const struct task *t, uint64_t sp)
 /* With SS_AUTODISARM it was disabled when it was entered, so nobody is on it. */
 static bool on_altstack(const struct task *t, uint64_t sp)
 {
-	return !((unsigned)t->altstack_flags & SS_AUTODISARM_GUEST) && within_altstack(t, sp);
+	return !((unsigned)t->altstack_flags & LINUX_SS_AUTODISARM) && within_altstack(t, sp);
 }
 
 int task_sigaltstack(struct task *t, const uint64_t *sp, const uint64_t *size, int flags,
 		     uint64_t user_sp)
 {
-	int mode = (int)((unsigned)flags & ~SS_AUTODISARM_GUEST);
+	int mode = (int)((unsigned)flags & ~LINUX_SS_AUTODISARM);
 
 	if (on_altstack(t, user_sp))
 		return -EPERM;
@@ -113,7 +79,7 @@ int task_sigaltstack(struct task *t, const uint64_t *sp, const uint64_t *size, i
 	if (mode == SS_DISABLE) {
 		t->altstack_sp = t->altstack_size = 0;
 	} else {
-		if (*size < GUEST_MINSIGSTKSZ)
+		if (*size < LINUX_MINSIGSTKSZ)
 			return -ENOMEM;
 		t->altstack_sp = *sp;
 		t->altstack_size = *size;
@@ -125,15 +91,15 @@ int task_sigaltstack(struct task *t, const uint64_t *sp, const uint64_t *size, i
 int64_t sys_sigaltstack(struct task *t, struct gptr ss, struct gptr old)
 {
 	uint64_t user_sp = kernel->pf_ops->regs(t->pt)->rsp;
-	struct guest_stack new = {0}, was = {.sp = t->altstack_sp, .size = t->altstack_size};
+	struct linux_stack new = {0}, was = {.ss_sp = t->altstack_sp, .ss_size = t->altstack_size};
 	int err;
 
 	if (!gptr_null(ss) && get_guest(t, &new, ss))
 		return -EFAULT;
-	was.flags = t->altstack_size == 0 ? SS_DISABLE : on_altstack(t, user_sp) ? SS_ONSTACK : 0;
-	was.flags |= (int)((unsigned)t->altstack_flags & SS_AUTODISARM_GUEST);
+	was.ss_flags = t->altstack_size == 0 ? SS_DISABLE : on_altstack(t, user_sp) ? SS_ONSTACK : 0;
+	was.ss_flags |= (int)((unsigned)t->altstack_flags & LINUX_SS_AUTODISARM);
 	if (!gptr_null(ss)) {
-		err = task_sigaltstack(t, &new.sp, &new.size, new.flags, user_sp);
+		err = task_sigaltstack(t, &new.ss_sp, &new.ss_size, new.ss_flags, user_sp);
 		if (err < 0)
 			return err;
 	}
@@ -144,10 +110,10 @@ int64_t sys_sigaltstack(struct task *t, struct gptr ss, struct gptr old)
 
 /* ---- to the handler ------------------------------------------------------------------------- */
 
-static void sigcontext_fill(struct guest_sigcontext *mc, const struct task *t,
+static void sigcontext_fill(struct linux_sigcontext *mc, const struct task *t,
 			    const struct pf_regs *r, sigset64 mask, uint64_t fpstate)
 {
-	*mc = (struct guest_sigcontext){
+	*mc = (struct linux_sigcontext){
 		.r8 = r->r8,	 .r9 = r->r9,	  .r10 = r->r10,   .r11 = r->r11,
 		.r12 = r->r12,	 .r13 = r->r13,	  .r14 = r->r14,   .r15 = r->r15,
 		.rdi = r->rdi,	 .rsi = r->rsi,	  .rbp = r->rbp,   .rbx = r->rbx,
@@ -162,7 +128,7 @@ static void sigcontext_fill(struct guest_sigcontext *mc, const struct task *t,
 static uint64_t frame_place(const struct task *t, const struct sigaction_guest *act, uint64_t rsp,
 			    size_t fpu_len, uint64_t *fpstate)
 {
-	uint64_t sp = rsp - RED_ZONE;
+	uint64_t sp = rsp - LINUX_RED_ZONE;
 	bool nested = on_altstack(t, rsp), entering = false;
 
 	if ((act->flags & SA_ONSTACK) && t->altstack_size && !on_altstack(t, sp)) {
@@ -171,55 +137,78 @@ static uint64_t frame_place(const struct task *t, const struct sigaction_guest *
 	}
 	sp = (sp - fpu_len) & ~63ULL;
 	*fpstate = sp;
-	sp = ((sp - sizeof(struct guest_sigframe)) & ~15ULL) - 8;
+	sp = ((sp - sizeof(struct linux_rt_sigframe)) & ~15ULL) - 8;
 	if ((entering && !within_altstack(t, sp)) || (nested && !entering && !on_altstack(t, sp)))
 		return 0;
 	return sp;
 }
+
+static void frame_fill(struct linux_rt_sigframe *frame, const struct task *t,
+		       const struct pf_regs *regs, const struct sigaction_guest *act,
+		       const struct guest_siginfo *info, sigset64 saved_mask, uint64_t fpstate)
+{
+	memset(frame, 0, sizeof(*frame));
+	frame->pretcode = act->restorer;
+	frame->uc.uc_flags = UC_FLAGS;
+	frame->uc.uc_stack.ss_sp = t->altstack_sp;
+	frame->uc.uc_stack.ss_flags = t->altstack_flags;
+	frame->uc.uc_stack.ss_size = t->altstack_size;
+	frame->uc.uc_sigmask = saved_mask;
+	memcpy(&frame->info, info, sizeof(frame->info));
+	sigcontext_fill(&frame->uc.uc_mcontext, t, regs, saved_mask, fpstate);
+}
+
+static void regs_enter(struct pf_regs *regs, int signo, uint64_t sp, uint64_t handler)
+{
+	regs->rdi = (uint64_t)signo;
+	regs->rsi = sp + offsetof(struct linux_rt_sigframe, info);
+	regs->rdx = sp + offsetof(struct linux_rt_sigframe, uc);
+	regs->rax = 0;
+	regs->rsp = sp;
+	regs->rip = handler;
+	regs->eflags &= ~(EFLAGS_DF | EFLAGS_TF | EFLAGS_RF);
+	regs->orig_rax = -1;
+}
+
+/* Between the frame and the FP state there is less than this, for alignment. */
+#define FRAME_GAP_MAX 96
 
 int sigframe_push(struct task *t, int signo, const struct sigaction_guest *act,
 		  const struct guest_siginfo *info, sigset64 saved_mask)
 {
 	const struct pf_ops *ops = kernel->pf_ops;
 	struct pf_regs *regs = ops->regs(t->pt);
-	struct guest_sigframe frame = {.restorer = act->restorer};
-	AUTO(free) void *fpu = malloc(fpu_buf_size());
+	const size_t head = sizeof(struct linux_rt_sigframe) + FRAME_GAP_MAX;
+	AUTO(free) uint8_t *buf = malloc(head + fpu_buf_size());
 	uint64_t sp, fpstate;
+	uint8_t *start;
 	int fpu_len;
 
-	if (!(act->flags & SA_RESTORER_GUEST) || !fpu)
+	if (!(act->flags & LINUX_SA_RESTORER) || !buf)
 		return -EFAULT;
-	fpu_len = ops->fpu_get(t->pt, fpu, fpu_buf_size());
+	fpu_len = ops->fpu_get(t->pt, buf + head, fpu_buf_size());
 	if (fpu_len < 0)
 		return -EFAULT;
 	sp = frame_place(t, act, regs->rsp, (size_t)fpu_len, &fpstate);
 	if (!sp)
 		return -EFAULT;
-	frame.uc.flags = UC_FLAGS;
-	frame.uc.stack = (struct guest_stack){t->altstack_sp, t->altstack_flags, 0, t->altstack_size};
-	frame.uc.mask = saved_mask;
-	frame.info = *info;
-	sigcontext_fill(&frame.uc.mc, t, regs, saved_mask, fpstate);
-	if (copy_to_guest(t, gptr(fpstate), fpu, (size_t)fpu_len) ||
-	    copy_to_guest(t, gptr(sp), &frame, sizeof(frame)))
+	/* One copy for both; what lies in the gap is zero. */
+	start = buf + head - (fpstate - sp);
+	memset(start, 0, fpstate - sp);
+	frame_fill((struct linux_rt_sigframe *)(void *)start, t, regs, act, info, saved_mask,
+		   fpstate);
+	if (copy_to_guest(t, gptr(sp), start, fpstate - sp + (size_t)fpu_len))
 		return -EFAULT;
-	if ((unsigned)t->altstack_flags & SS_AUTODISARM_GUEST)
+	if ((unsigned)t->altstack_flags & LINUX_SS_AUTODISARM)
 		altstack_reset(t);
-	regs->rdi = (uint64_t)signo;
-	regs->rsi = sp + offsetof(struct guest_sigframe, info);
-	regs->rdx = sp + offsetof(struct guest_sigframe, uc);
-	regs->rax = 0;
-	regs->rsp = sp;
-	regs->rip = act->handler;
-	regs->eflags &= ~(EFLAGS_DF | EFLAGS_TF | EFLAGS_RF);
-	regs->orig_rax = -1;
+	regs_enter(regs, signo, sp, act->handler);
 	ops->fpu_reset(t->pt);
 	return 0;
 }
 
 /* ---- and back ------------------------------------------------------------------------------- */
 
-static void sigcontext_apply(struct pf_regs *r, const struct guest_sigcontext *mc)
+static void sigcontext_apply(struct pf_regs *r, const struct linux_sigcontext *mc)
 {
 	r->r8 = mc->r8;
 	r->r9 = mc->r9;
@@ -241,33 +230,40 @@ static void sigcontext_apply(struct pf_regs *r, const struct guest_sigcontext *m
 	r->eflags = (r->eflags & ~EFLAGS_GUEST) | (mc->eflags & EFLAGS_GUEST);
 }
 
-/* The image says itself how long it is: at offset 464 of the legacy area, behind its magic, the
- * size of the whole (with the trailing magic). */
+/* The image says itself how long it is: the size of the whole (with the trailing magic) stands
+ * behind its magic, at the end of the legacy area. */
+static size_t fpstate_len(const uint8_t *buf, size_t cap)
+{
+	struct linux_fp_sw_bytes sw;
+
+	memcpy(&sw, buf + LINUX_FP_SW_RESERVED_OFFSET, sizeof(sw));
+	if (sw.magic1 == LINUX_FP_XSTATE_MAGIC1 && sw.extended_size > LINUX_FXSAVE_SIZE &&
+	    sw.extended_size <= cap)
+		return sw.extended_size;
+	return LINUX_FXSAVE_SIZE;
+}
+
 static int fpstate_restore(struct task *t, uint64_t addr)
 {
 	const struct pf_ops *ops = kernel->pf_ops;
 	AUTO(free) uint8_t *buf = NULL;
-	uint32_t magic, len = 512;
 	size_t cap = fpu_buf_size();
-	uint32_t head[2];
+	ssize_t got;
 
 	if (addr == 0) {
 		ops->fpu_reset(t->pt);
 		return 0;
 	}
-	if (cap < 512)
-		cap = 512;
+	if (cap < LINUX_FXSAVE_SIZE)
+		cap = LINUX_FXSAVE_SIZE;
 	buf = calloc(1, cap);
-	if (!buf || copy_from_guest(t, buf, gptr(addr), 512))
+	if (!buf)
 		return -EFAULT;
-	memcpy(head, buf + 464, sizeof(head));
-	magic = head[0];
-	if (magic == 0x46505853U && head[1] > 512 && head[1] <= cap) {
-		len = head[1];
-		if (copy_from_guest(t, buf + 512, gptr(addr + 512), len - 512))
-			return -EFAULT;
-	}
-	return ops->fpu_set(t->pt, buf, len) < 0 ? -EFAULT : 0;
+	/* As much as there can be: a shorter image may end where the memory does. */
+	got = copy_from_guest_partial(t, buf, gptr(addr), cap);
+	if (got < LINUX_FXSAVE_SIZE || got < (ssize_t)fpstate_len(buf, cap))
+		return -EFAULT;
+	return ops->fpu_set(t->pt, buf, fpstate_len(buf, cap)) < 0 ? -EFAULT : 0;
 }
 
 static int64_t sigreturn_bad(struct task *t)
@@ -283,19 +279,21 @@ static int64_t sigreturn_bad(struct task *t)
 int64_t sys_rt_sigreturn(struct task *t)
 {
 	struct pf_regs *regs = kernel->pf_ops->regs(t->pt);
-	struct guest_ucontext uc;
+	struct linux_ucontext uc;
 
 	/* The handler's `ret` has taken the return address off. */
 	if (get_guest(t, &uc, gptr(regs->rsp)))
 		return sigreturn_bad(t);
 	t->restart = NULL;
-	signal_set_mask(t, uc.mask);
-	if (uc.mc.cs != USER_CS || ((uc.flags & 4) && uc.mc.ss != USER_DS))
+	signal_set_mask(t, uc.uc_sigmask);
+	if (uc.uc_mcontext.cs != USER_CS ||
+	    ((uc.uc_flags & LINUX_UC_STRICT_RESTORE_SS) && uc.uc_mcontext.ss != USER_DS))
 		return sigreturn_bad(t);
-	sigcontext_apply(regs, &uc.mc);
+	sigcontext_apply(regs, &uc.uc_mcontext);
 	regs->orig_rax = -1;
-	if (fpstate_restore(t, uc.mc.fpstate) < 0)
+	if (fpstate_restore(t, uc.uc_mcontext.fpstate) < 0)
 		return sigreturn_bad(t);
-	task_sigaltstack(t, &uc.stack.sp, &uc.stack.size, uc.stack.flags, regs->rsp);
+	task_sigaltstack(t, &uc.uc_stack.ss_sp, &uc.uc_stack.ss_size, uc.uc_stack.ss_flags,
+			 regs->rsp);
 	return (int64_t)regs->rax;
 }
