@@ -296,7 +296,8 @@ static ssize_t master_write(struct file *f, struct uio *src, uint64_t off, uint6
 			signals = take_signals_locked(p);
 		}
 		done += took;
-		wake_both(p);
+		if (took) /* else the writer that waits for room would wake itself */
+			wake_both(p);
 		send_signals(p, signals);
 		if (took < (size_t)n) {
 			uio_revert(src, (size_t)n - took);

@@ -12,7 +12,8 @@
  * other's, sequentially consistent, so at least one of them sees the other.
  *
  * A signal is a wake-up too (task_kick): after one the condition is tested once more, as in Linux,
- * and the next task_block() says -EINTR. */
+ * and the next task_block() says -EINTR. A kill is not put off by wake-ups, however fast others make
+ * them. */
 #include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -80,11 +81,15 @@ static int block(struct task *t, uint32_t seq, uint64_t deadline_ns, _Atomic boo
 
 int task_block(struct task *t, uint32_t seq, uint64_t deadline_ns)
 {
+	if (atomic_load(&t->killed))
+		return -EINTR;
 	return block(t, seq, deadline_ns, &t->work);
 }
 
 int task_block_killable(struct task *t, uint32_t seq, uint64_t deadline_ns)
 {
+	if (atomic_load(&t->killed))
+		return -EINTR;
 	return block(t, seq, deadline_ns, &t->killed);
 }
 
