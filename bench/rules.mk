@@ -1,9 +1,10 @@
-# Benchmarks: make bench [BENCH_ARGS='--quick --json out.json --cpu 0'].
+# Benchmarks: make bench [BENCH_ARGS='--quick --cpu 0']; figures and a page go to build/bench/.
 $(BUILD)/bench/micro: bench/micro.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -O2 -Wall -Wextra -o $@ $< -pthread
 
 bench: $(BUILD)/sentry $(BUILD)/bench/micro
-	bench/run $(BUILD)/sentry $(BENCH_ARGS)
+	bench/run $(BUILD)/sentry --json $(BUILD)/bench/report.json \
+		--html $(BUILD)/bench/report.html $(BENCH_ARGS)
 
 .PHONY: bench
