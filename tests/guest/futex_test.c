@@ -161,7 +161,7 @@ static void waking(void)
 
 	for (int i = 0; i < 4; i++)
 		sleeper_start(&s[i], &w, 1u << i);
-	nap(50);
+	nap(250);
 	wake_exactly(&w, FUTEX_WAKE_BITSET, 1, 4);
 	CHECK_EQ(count_done(s, 4), 1);
 	CHECK_EQ(s[2].done, 1);
@@ -184,7 +184,7 @@ static void wake_op(void)
 	b = 3;
 	sleeper_start(&s[0], &a, ~0u);
 	sleeper_start(&s[1], &b, ~0u);
-	nap(50);
+	nap(250);
 	/* b += 4; wake a; wake b if it was 3 */
 	CHECK_EQ(futex(&a, FUTEX_WAKE_OP, 1, (void *)1, &b,
 		       FUTEX_OP(FUTEX_OP_ADD, 4, FUTEX_OP_CMP_EQ, 3)), 2);
@@ -225,7 +225,7 @@ static void processes(void)
 
 		_exit(futex(w, FUTEX_WAIT_PRIVATE, 0, &rel, NULL, 0) && errno == ETIMEDOUT ? 0 : 1);
 	}
-	nap(30);
+	nap(250);
 	CHECK_EQ(futex(w, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0), 0);
 	wait(&status);
 	CHECK_EQ(status, 0);
