@@ -13,7 +13,7 @@
 #include "sentry/time/clock.h"
 
 #define EVENTS_SMALL 32
-#define EVENTS_LARGE 4096 /* more than so many are reported by the next call */
+#define EVENTS_LARGE 65536 /* more than so many are reported by the next call */
 
 /* As epoll_harvest, but waits: 0 at the deadline, -EINTR. */
 static int harvest_wait(struct task *t, struct epoll *ep, struct epoll_event *ev, int max,
