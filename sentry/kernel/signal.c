@@ -100,9 +100,15 @@ void sigpending_init(struct sigpending *p)
 	list_init(&p->queue);
 }
 
+/* Of all users together: root may raise RLIMIT_SIGPENDING and be many users, but the memory is the
+ * sentry's. */
+#define QUEUED_MAX (1u << 19)
+static unsigned queued; /* protected by tasks_lock */
+
 static void entry_free(struct sigqueue_entry *e)
 {
 	list_del_init(&e->node);
+	queued--;
 	user_uncharge_locked(e->uid, USER_SIGPENDING);
 	free(e);
 }
@@ -357,7 +363,7 @@ static int signal_enqueue_locked(struct task *t, struct sigpending *p,
 
 	if (signo < FIRST_REALTIME && info->si_code >= 0)
 		limit = UINT64_MAX;
-	if (user_charge_locked(uid, USER_SIGPENDING, limit) == 0) {
+	if (queued < QUEUED_MAX && user_charge_locked(uid, USER_SIGPENDING, limit) == 0) {
 		e = malloc(sizeof(*e));
 		if (!e)
 			user_uncharge_locked(uid, USER_SIGPENDING);
@@ -368,6 +374,7 @@ static int signal_enqueue_locked(struct task *t, struct sigpending *p,
 		p->set |= SIGBIT(signo);
 		return 0;
 	}
+	queued++;
 	e->info = *info;
 	e->uid = uid;
 	list_init(&e->node);
