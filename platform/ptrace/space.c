@@ -76,7 +76,7 @@ static int child_clone(struct pf_thread *caller, struct pf_space *s)
 {
 	struct pf_space *parent = caller->space;
 	struct user_regs_struct r = {.rbx = PTSTUB_DATA, .r12 = FORK_FLAGS,
-				     .r13 = ptstub_addr(ptstub_park)};
+				     .r13 = ptstub_addr(ptstub_park), .r14 = getpid()};
 	int64_t pid;
 	int sock[2], err;
 

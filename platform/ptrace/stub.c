@@ -10,8 +10,9 @@
  *	mmap_fd	 receives a descriptor (rbx: message header), maps it by rdi rsi rdx r10 r9, closes it
  *	thread	 clone, arguments in their registers; the child parks
  *	fork	 receives the child's socket (rbx: message header), clones with flags r12; the child
- *		 takes its socket for its only descriptor, asks for its parent's death signal, and
- *		 goes where r13 says: to `park`, or, once it is traced, to `break`
+ *		 takes its socket for its only descriptor, asks for its parent's death signal, ends
+ *		 if its parent is not r14 any more, and goes where r13 says: to `park`, or, once
+ *		 it is traced, to `break`
  *
  * Descriptor 0 is the space's socket; a received one is always 1, as space.op_mu keeps the
  * exchanges of a space apart. */
@@ -107,6 +108,10 @@ __asm__(".section .rodata\n"
 	"	mov	$9, %esi\n"
 	"	mov	$157, %eax\n" /* prctl */
 	"	syscall\n"
+	"	mov	$110, %eax\n" /* getppid */
+	"	syscall\n"
+	"	cmp	%rax, %r14\n"
+	"	jne	3f\n"
 	"	jmp	*%r13\n"
 	"ptstub_born_end:\n"
 	"3:	mov	$231, %eax\n" /* exit_group */

@@ -61,7 +61,7 @@ void help_print_exec(void)
 "      --debug               more of them (to stderr without --log)\n"
 "  -q, --quiet               none of our own messages on stderr\n"
 "other:\n"
-"      --platform NAME       how guest code is run: seccomp (default)\n"
+"      --platform NAME       how guest code is run: seccomp (default), ptrace\n"
 "      --no-patch            leave the program's code as it is: each system call traps\n"
 "      --version, --help\n"
 "\n"

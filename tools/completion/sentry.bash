@@ -28,7 +28,7 @@ _sentry()
 	fi
 	case $prev in
 	--overlay) COMPREPLY=($(compgen -W 'memory none' -- "$cur")); return ;;
-	--platform) COMPREPLY=($(compgen -W 'seccomp' -- "$cur")); return ;;
+	--platform) COMPREPLY=($(compgen -W 'seccomp ptrace' -- "$cur")); return ;;
 	--rootfs | --workdir | -w | --volume | -v) COMPREPLY=($(compgen -d -- "$cur")); return ;;
 	--log) COMPREPLY=($(compgen -f -- "$cur")); return ;;
 	--user | -u) COMPREPLY=($(compgen -u -- "$cur")); return ;;

@@ -21,19 +21,23 @@
 #define DATA 0x20000000UL
 #define DATA_SIZE 0x10000UL
 
+#ifndef PLATFORM_NAME
+#define PLATFORM_NAME "seccomp"
+#endif
+
 static const struct pf_ops *ops;
 static struct platform *pf;
 
 static inline void platform_up(void)
 {
 	struct pf_config cfg = {
-		.name = "seccomp",
+		.name = PLATFORM_NAME,
 		.spin_allowed = sysconf(_SC_NPROCESSORS_ONLN) > 1,
 		.zygote_fd = -1,
 	};
 
 	log_init("test", 2, getenv("TEST_DEBUG") ? LOG_DEBUG : LOG_WARN);
-	ops = platform_lookup("seccomp");
+	ops = platform_lookup(PLATFORM_NAME);
 	cr_assert(ops);
 	cr_assert_eq(ops->start(&cfg, &pf), 0);
 }

@@ -1,3 +1,7 @@
+/* What every platform must do. The including file names the platform: SUITE, PLATFORM_NAME,
+ * its impl.h, ZYGOTE_PID. */
+#pragma once
+
 #include "tests/unit/platform/guest.h"
 
 #include <dirent.h>
@@ -5,15 +9,13 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
-#include "platform/seccomp/impl.h"
-
-TestSuite(seccomp, .init = platform_up, .fini = platform_down, .timeout = 60);
+TestSuite(SUITE, .init = platform_up, .fini = platform_down, .timeout = 60);
 
 /* mov $nr,%eax; syscall */
 #define SYSCALL(nr) 0xb8, (nr), 0, 0, 0, 0x0f, 0x05
 #define JMP_SELF 0xeb, 0xfe
 
-Test(seccomp, syscall_reports_number_and_arguments_and_takes_a_result)
+Test(SUITE, syscall_reports_number_and_arguments_and_takes_a_result)
 {
 	static const uint8_t code[] = {
 		0xbf, 1, 0, 0, 0,	      /* mov $1,%edi */
@@ -40,7 +42,7 @@ Test(seccomp, syscall_reports_number_and_arguments_and_takes_a_result)
 	ops->thread_destroy(t);
 }
 
-Test(seccomp, odd_syscall_numbers_are_reported_and_not_run)
+Test(SUITE, odd_syscall_numbers_are_reported_and_not_run)
 {
 	static const uint8_t code[] = {
 		0x48, 0xc7, 0xc0, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x05, /* syscall(-1) */
@@ -58,7 +60,7 @@ Test(seccomp, odd_syscall_numbers_are_reported_and_not_run)
 	ops->thread_destroy(t);
 }
 
-Test(seccomp, int80_does_not_reach_the_host)
+Test(SUITE, int80_does_not_reach_the_host)
 {
 	static const uint8_t code[] = {0xb8, 20, 0, 0, 0, 0xcd, 0x80, JMP_SELF};
 	struct pf_space *s;
@@ -71,7 +73,7 @@ Test(seccomp, int80_does_not_reach_the_host)
 	ops->thread_destroy(t);
 }
 
-Test(seccomp, all_registers_take_effect)
+Test(SUITE, all_registers_take_effect)
 {
 	/* ud2 with every register set; the fault shows them again */
 	static const uint8_t code[] = {0x0f, 0x0b};
@@ -97,7 +99,7 @@ Test(seccomp, all_registers_take_effect)
 	ops->thread_destroy(t);
 }
 
-Test(seccomp, faults_are_reported_and_can_be_repaired)
+Test(SUITE, faults_are_reported_and_can_be_repaired)
 {
 	/* mov %eax,(%rdi); syscall exit; div by zero; int3 */
 	static const uint8_t code[] = {0x89, 0x07, SYSCALL(SYS_exit), 0x31, 0xc9, 0xf7, 0xf1, 0xcc};
@@ -128,7 +130,7 @@ Test(seccomp, faults_are_reported_and_can_be_repaired)
 	ops->thread_destroy(t);
 }
 
-Test(seccomp, fp_state_is_read_written_and_checked)
+Test(SUITE, fp_state_is_read_written_and_checked)
 {
 	/* movq %rdi,%xmm3; syscall; movq %xmm3,%rdi; syscall; */
 	static const uint8_t code[] = {0x66, 0x48, 0x0f, 0x6e, 0xdf, SYSCALL(1),
@@ -166,7 +168,7 @@ Test(seccomp, fp_state_is_read_written_and_checked)
 	ops->thread_destroy(t);
 }
 
-Test(seccomp, memory_copies_stop_at_the_first_bad_byte)
+Test(SUITE, memory_copies_stop_at_the_first_bad_byte)
 {
 	static const uint8_t code[] = {JMP_SELF};
 	static uint8_t buf[3 * 4096];
@@ -186,7 +188,7 @@ Test(seccomp, memory_copies_stop_at_the_first_bad_byte)
 	ops->thread_destroy(t);
 }
 
-Test(seccomp, files_are_mapped_by_passed_descriptors)
+Test(SUITE, files_are_mapped_by_passed_descriptors)
 {
 	static const uint8_t code[] = {0x8b, 0x3f, SYSCALL(9), JMP_SELF}; /* mov (%rdi),%edi */
 	struct pf_space *s;
@@ -217,7 +219,7 @@ static void count_posted(void *ctx, int64_t result)
 	cr_assert_geq(result, 0);
 }
 
-Test(seccomp, posted_calls_run_in_order_before_the_guest)
+Test(SUITE, posted_calls_run_in_order_before_the_guest)
 {
 	static const uint8_t code[] = {0x89, 0x07, SYSCALL(9), JMP_SELF}; /* mov %eax,(%rdi) */
 	struct pf_space *s;
@@ -245,7 +247,7 @@ Test(seccomp, posted_calls_run_in_order_before_the_guest)
 	ops->thread_destroy(t);
 }
 
-Test(seccomp, calls_outside_the_guest_range_are_refused)
+Test(SUITE, calls_outside_the_guest_range_are_refused)
 {
 	static const uint8_t code[] = {JMP_SELF};
 	struct pf_space *s;
@@ -260,7 +262,7 @@ Test(seccomp, calls_outside_the_guest_range_are_refused)
 	ops->thread_destroy(t);
 }
 
-Test(seccomp, fork_copies_memory_registers_and_fp_state)
+Test(SUITE, fork_copies_memory_registers_and_fp_state)
 {
 	static const uint8_t code[] = {
 		0x66, 0x48, 0x0f, 0x6e, 0xdf, /* movq %rdi,%xmm3 */
@@ -294,7 +296,7 @@ Test(seccomp, fork_copies_memory_registers_and_fp_state)
 	ops->thread_destroy(t2);
 }
 
-Test(seccomp, threads_share_memory_and_have_registers_of_their_own)
+Test(SUITE, threads_share_memory_and_have_registers_of_their_own)
 {
 	static const uint8_t code[] = {
 		0xf0, 0xff, 0x06, /* lock incl (%rsi) */
@@ -334,10 +336,12 @@ static void *run_thread(void *arg)
 	struct spinner *sp = arg;
 
 	ops->run(sp->t, &sp->ev);
+	if (ops->release)
+		ops->release(sp->t);
 	return NULL;
 }
 
-Test(seccomp, interrupt_stops_a_computing_guest)
+Test(SUITE, interrupt_stops_a_computing_guest)
 {
 	static const uint8_t code[] = {JMP_SELF};
 	struct pf_space *s;
@@ -345,6 +349,8 @@ Test(seccomp, interrupt_stops_a_computing_guest)
 	pthread_t th;
 
 	guest_new(code, sizeof(code), &s, &sp.t);
+	if (ops->release)
+		ops->release(sp.t);
 	for (int i = 0; i < 20; i++) {
 		pthread_create(&th, NULL, run_thread, &sp);
 		usleep(i * 300);
@@ -360,7 +366,7 @@ Test(seccomp, interrupt_stops_a_computing_guest)
 	ops->thread_destroy(sp.t);
 }
 
-Test(seccomp, kill_ends_a_computing_guest)
+Test(SUITE, kill_ends_a_computing_guest)
 {
 	static const uint8_t code[] = {JMP_SELF};
 	struct pf_space *s;
@@ -368,6 +374,8 @@ Test(seccomp, kill_ends_a_computing_guest)
 	pthread_t th;
 
 	guest_new(code, sizeof(code), &s, &sp.t);
+	if (ops->release)
+		ops->release(sp.t);
 	pthread_create(&th, NULL, run_thread, &sp);
 	usleep(10000);
 	ops->space_kill(s);
@@ -376,7 +384,7 @@ Test(seccomp, kill_ends_a_computing_guest)
 	ops->thread_destroy(sp.t);
 }
 
-Test(seccomp, cmpxchg_works_and_faults)
+Test(SUITE, cmpxchg_works_and_faults)
 {
 	static const uint8_t code[] = {JMP_SELF};
 	struct pf_space *s;
@@ -395,7 +403,7 @@ Test(seccomp, cmpxchg_works_and_faults)
 	ops->thread_destroy(t);
 }
 
-Test(seccomp, the_vdso_is_reachable)
+Test(SUITE, the_vdso_is_reachable)
 {
 	/* clock_gettime through the vDSO is found by the loader; here: its ELF header */
 	static const uint8_t code[] = {0x48, 0x8b, 0x3f, SYSCALL(9), JMP_SELF};
@@ -411,7 +419,7 @@ Test(seccomp, the_vdso_is_reachable)
 	ops->thread_destroy(t);
 }
 
-Test(seccomp, a_blank_space_has_nothing_of_the_sentrys)
+Test(SUITE, a_blank_space_has_nothing_of_the_sentrys)
 {
 	static const uint8_t code[] = {JMP_SELF};
 	struct pf_space *s;
@@ -432,7 +440,7 @@ Test(seccomp, a_blank_space_has_nothing_of_the_sentrys)
 }
 
 /* With no pid namespace around them, the host ends them all the same. */
-Test(seccomp, stubs_die_with_the_sentry, .init = NULL, .fini = NULL)
+Test(SUITE, stubs_die_with_the_sentry, .init = NULL, .fini = NULL)
 {
 	int fd[2], n = 0;
 	pid_t pids[4] = {0}, child;
@@ -448,7 +456,7 @@ Test(seccomp, stubs_die_with_the_sentry, .init = NULL, .fini = NULL)
 		platform_up();
 		guest_new(code, sizeof(code), &s, &t);
 		ops->space_fork(t, &s2, &t2);
-		pids[0] = pf->zygote->pid;
+		pids[0] = ZYGOTE_PID;
 		pids[1] = s->pid;
 		pids[2] = s2->pid;
 		cr_assert_eq(write(fd[1], pids, sizeof(pids)), (ssize_t)sizeof(pids));
@@ -457,10 +465,8 @@ Test(seccomp, stubs_die_with_the_sentry, .init = NULL, .fini = NULL)
 	cr_assert_eq(read(fd[0], pids, sizeof(pids)), (ssize_t)sizeof(pids));
 	waitpid(child, NULL, 0);
 	for (; n < 3; n++) {
-		int status = 0;
-		pid_t p = waitpid(-1, &status, 0);
+		pid_t p = waitpid(-1, NULL, 0); /* killed, or ended by itself at birth */
 
 		cr_assert(p == pids[0] || p == pids[1] || p == pids[2]);
-		cr_assert(WIFSIGNALED(status));
 	}
 }
