@@ -3,7 +3,6 @@
 #pragma once
 
 #define PLATFORM_HOST_CALLS(X)                                                                     \
-	X(ptrace, "guest threads, of the ptrace platform")                                         \
 	X(futex, "hand-over, locks")                                                               \
 	X(sched_setaffinity, "S follows T to its CPU")                                             \
 	X(sched_yield, "hand-over on one CPU")                                                     \
@@ -34,3 +33,6 @@
 	X(sendmsg, "descriptors to stubs")                                                         \
 	X(process_vm_readv, "guest memory")                                                        \
 	X(process_vm_writev, "guest memory")
+
+/* In addition, if pf_ops.traces. */
+#define PLATFORM_PTRACE_HOST_CALLS(X) X(ptrace, "guest threads")

@@ -88,6 +88,7 @@ struct pf_identity {
 
 struct pf_ops {
 	const char *name;
+	bool traces; /* the sentry's filter must allow PLATFORM_PTRACE_HOST_CALLS too */
 
 	/* Starts the zygote. Must be called once, before any other thread exists, by a thread
 	 * that lives as long as the platform (the stubs' parent-death signal hangs on it). From

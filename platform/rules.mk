@@ -26,4 +26,4 @@ $(OBJ)/platform/stub_blob.o: platform/stub_blob.S $(BUILD)/stub.elf
 
 $(BUILD)/bench/platform_bench: bench/platform_bench.c $(BUILD)/libplatform.a $(BUILD)/libabi.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ -pthread
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)

@@ -88,6 +88,8 @@ void ptrace_interrupt_clear(struct pf_thread *t);
 void ptrace_release(struct pf_thread *t);
 
 /* fault.c: trapno and error, which ptrace does not tell. */
+int pt_fault_start(void);
+void pt_fault_stop(void);
 void pt_fault_describe(struct pf_thread *t, struct pf_event *ev);
 
 /* calls.c */

@@ -56,7 +56,9 @@ static int ptrace_start(const struct pf_config *cfg, struct platform **out)
 	mutex_init(&p->zygote_mu, LOCK_NONE);
 	mutex_init(&p->mu, LOCK_NONE);
 	cond_init(&p->spaces_gone);
-	r = pt_zygote_start(p);
+	r = pt_fault_start();
+	if (!r)
+		r = pt_zygote_start(p);
 	if (r)
 		return r; /* the process is about to end: nothing is undone */
 	*out = p;
@@ -75,6 +77,7 @@ static void ptrace_stop(struct platform *p)
 	while (p->nspaces && cond_wait(&p->spaces_gone, &p->mu, deadline) == 0)
 		;
 	mutex_unlock(&p->mu);
+	pt_fault_stop();
 	if (p->procfd >= 0)
 		close(p->procfd);
 	mutex_destroy(&p->mu);
@@ -105,6 +108,7 @@ static struct pf_space *ptrace_thread_space(struct pf_thread *t)
 
 const struct pf_ops platform_ptrace = {
 	.name = "ptrace",
+	.traces = true,
 	.start = ptrace_start,
 	.stop = ptrace_stop,
 	.space_new = ptrace_space_new,

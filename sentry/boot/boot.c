@@ -286,7 +286,7 @@ int boot_run(const struct boot_config *cfg)
 		return report(&b, EXIT_SENTRY, "cannot start a thread");
 	if (cfg->memory_limit && memory_limit_start(cfg->memory_limit))
 		return report(&b, EXIT_SENTRY, "cannot start a thread");
-	r = confine_filter_calls();
+	r = confine_filter_calls(kernel->pf_ops->traces);
 	if (r)
 		return report(&b, EXIT_SENTRY, "cannot filter the sentry's own calls: %s",
 			      strerror(-r));

@@ -31,15 +31,27 @@ int confine_drop_privileges(void)
 static const int allowed[] = {
 #define CALL(name, note) SCMP_SYS(name),
 	PLATFORM_HOST_CALLS(CALL) SENTRY_HOST_CALLS(CALL)
-#undef CALL
 };
 
-static int add_rules(scmp_filter_ctx f)
+static const int allowed_to_tracers[] = {PLATFORM_PTRACE_HOST_CALLS(CALL)};
+#undef CALL
+
+static int allow(scmp_filter_ctx f, const int *calls, size_t n)
 {
 	int r = 0;
 
-	for (size_t i = 0; !r && i < sizeof(allowed) / sizeof(allowed[0]); i++)
-		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, allowed[i], 0);
+	for (size_t i = 0; !r && i < n; i++)
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i], 0);
+	return r;
+}
+
+static int add_rules(scmp_filter_ctx f, bool traces)
+{
+	int r = allow(f, allowed, sizeof(allowed) / sizeof(allowed[0]));
+
+	if (!r && traces)
+		r = allow(f, allowed_to_tracers,
+			  sizeof(allowed_to_tracers) / sizeof(allowed_to_tracers[0]));
 	/* Threads, but no processes. clone3's flags can't be seen: the C library falls back. */
 	if (!r)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
@@ -53,7 +65,7 @@ static int add_rules(scmp_filter_ctx f)
 	return r;
 }
 
-int confine_filter_calls(void)
+int confine_filter_calls(bool traces)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int r;
@@ -64,7 +76,7 @@ int confine_filter_calls(void)
 	if (!r)
 		r = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	if (!r)
-		r = add_rules(f);
+		r = add_rules(f, traces);
 	if (!r)
 		r = seccomp_load(f);
 	seccomp_release(f);
