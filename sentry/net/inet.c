@@ -108,22 +108,22 @@ static struct inet_end loopback_for(bool v4, uint16_t port)
 
 /* ---- ports ---------------------------------------------------------------------------------- */
 
-static uint64_t port_hash(int type, uint16_t port)
+static uint64_t port_hash(int protocol, uint16_t port)
 {
-	return hash_u64((uint64_t)type << 16 | port);
+	return hash_u64((uint64_t)protocol << 16 | port);
 }
 
 /* Calls fn for each socket bound to the port, until it returns false. */
-static void port_each_locked(int type, uint16_t port, bool (*fn)(struct lname *n, void *ctx),
+static void port_each_locked(int protocol, uint16_t port, bool (*fn)(struct lname *n, void *ctx),
 			     void *ctx)
 {
-	uint64_t hash = port_hash(type, port);
+	uint64_t hash = port_hash(protocol, port);
 	struct hnode *h = ports.nbuckets ? ports.buckets[hash & (ports.nbuckets - 1)] : NULL;
 
 	for (; h; h = h->next) {
 		struct lname *n = container_of(h, struct lname, hash);
 
-		if (h->hash == hash && n->sock->sk.type == type && end_of_name(n).port == port &&
+		if (h->hash == hash && n->sock->sk.protocol == protocol && end_of_name(n).port == port &&
 		    !fn(n, ctx))
 			return;
 	}
@@ -169,7 +169,7 @@ static bool port_taken_locked(struct lsock *s, const struct inet_end *e)
 {
 	struct conflict_search c = {s, e, false};
 
-	port_each_locked(s->sk.type, e->port, conflict_check, &c);
+	port_each_locked(s->sk.protocol, e->port, conflict_check, &c);
 	return c.found;
 }
 
@@ -202,7 +202,7 @@ static int name_publish(struct lsock *s, struct lname *n, struct inet_end *e)
 		return -EADDRINUSE;
 	inet_end_tell(s->sk.domain, e, &n->addr);
 	n->sock = s;
-	return htable_insert(&ports, &n->hash, port_hash(s->sk.type, e->port));
+	return htable_insert(&ports, &n->hash, port_hash(s->sk.protocol, e->port));
 }
 
 /* Binds s to *e; port 0: any. */
@@ -349,7 +349,7 @@ static int inet_lookup(struct lsock *s, struct task *t, const struct sock_addr *
 		return err;
 	r.from_end = source_end(s, &r.to);
 	AUTO_LOCK(&ports_lock);
-	port_each_locked(s->sk.type, r.to.port, receiver_consider, &r);
+	port_each_locked(s->sk.protocol, r.to.port, receiver_consider, &r);
 	if (!r.best || !ref_get_unless_zero(&r.best->ref))
 		return -ECONNREFUSED;
 	*out = r.best;
@@ -449,10 +449,12 @@ static int inet_create(struct task *t, int domain, int type, int protocol, struc
 		return -ESOCKTNOSUPPORT;
 	if (type == SOCK_DGRAM && (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6))
 		return -EACCES;
-	if (protocol && protocol != (type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP))
+	if (!protocol)
+		protocol = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
+	if (type == SOCK_STREAM ? protocol != IPPROTO_TCP
+				: protocol != IPPROTO_UDP && protocol != IPPROTO_UDPLITE)
 		return -EPROTONOSUPPORT;
-	s = lsock_new(&inet_lfamily, domain, type,
-		      type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP);
+	s = lsock_new(&inet_lfamily, domain, type, protocol);
 	if (!s)
 		return -ENOMEM;
 	*out = &s->sk;

@@ -35,6 +35,8 @@ static const struct int_option int_options[] = {
 	{IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 0, 0, 1},
 	{IPPROTO_TCP, TCP_NOTSENT_LOWAT, 0, INT32_MIN, INT32_MAX},
 	{IPPROTO_UDP, UDP_CORK, 0, INT32_MIN, INT32_MAX},
+	{IPPROTO_UDPLITE, 10, 0, 0, 65535}, /* UDPLITE_SEND_CSCOV, UDPLITE_RECV_CSCOV */
+	{IPPROTO_UDPLITE, 11, 0, 0, 65535},
 	{IPPROTO_IP, IP_TOS, 0, 0, 255},
 	{IPPROTO_IP, IP_TTL, 64, -1, 255},
 	{IPPROTO_IP, IP_MTU_DISCOVER, 1, 0, 5},
@@ -114,6 +116,8 @@ static bool level_ok(const struct socket *sk, int level)
 		return sk->type == SOCK_STREAM;
 	case IPPROTO_UDP:
 		return sk->type == SOCK_DGRAM;
+	case IPPROTO_UDPLITE:
+		return sk->protocol == IPPROTO_UDPLITE;
 	}
 	return false;
 }

@@ -377,17 +377,25 @@ static int queue_wait(struct lsock *listener, struct lsock *e, struct task *t, u
 	return r;
 }
 
+/* 0: the caller may connect; 1: it is connected already, and hears so for the first time. */
 static int connecting_begin(struct lsock *s)
 {
+	int err;
+
 	AUTO_LOCK(&s->mu);
 	switch (s->state) {
 	case LSOCK_IDLE:
-		s->state = LSOCK_CONNECTING;
-		return 0;
+		err = s->fam->inet ? socket_take_error(&s->sk) : 0;
+		if (!err)
+			s->state = LSOCK_CONNECTING;
+		return err;
 	case LSOCK_CONNECTING:
 		return -EALREADY;
 	case LSOCK_CONNECTED:
-		return -EISCONN;
+		if (!s->connect_untold)
+			return -EISCONN;
+		s->connect_untold = false;
+		return 1;
 	case LSOCK_LISTENING:
 		return s->fam->inet ? -EISCONN : -EINVAL;
 	}
@@ -444,6 +452,22 @@ static int stream_connect(struct lsock *s, struct task *t, const struct sock_add
 	return err;
 }
 
+/* TCP never has the answer at once: who doesn't wait hears it by POLLOUT, SO_ERROR or another
+ * connect(2). */
+static int in_progress(struct lsock *s, int err)
+{
+	if (err && err != -ECONNREFUSED)
+		return err;
+	if (err) {
+		atomic_store(&s->sk.error, -err);
+		waitq_wake(&s->sk.wq, POLLERR | POLLHUP | POLLIN | POLLOUT);
+	} else {
+		AUTO_LOCK(&s->mu);
+		s->connect_untold = true;
+	}
+	return -EINPROGRESS;
+}
+
 static int local_connect(struct socket *sk, struct task *t, const struct sock_addr *a,
 			 bool nonblock)
 {
@@ -461,7 +485,10 @@ static int local_connect(struct socket *sk, struct task *t, const struct sock_ad
 		return 0;
 	}
 	err = connecting_begin(s);
-	return err ? err : stream_connect(s, t, a, nonblock);
+	if (err)
+		return err > 0 ? 0 : err;
+	err = stream_connect(s, t, a, nonblock);
+	return s->fam->inet && nonblock ? in_progress(s, err) : err;
 }
 
 int lsock_pair(struct task *t, struct socket *ska, struct socket *skb)
@@ -554,6 +581,8 @@ static uint32_t local_poll(struct socket *sk)
 		idle = s->state == LSOCK_IDLE || s->state == LSOCK_CONNECTING;
 		if (idle && lsock_connects(s))
 			ev |= POLLHUP;
+		if (idle && s->fam->inet && ev & POLLERR) /* a connection was refused */
+			ev |= POLLIN | POLLRDNORM | POLLRDHUP;
 		if (s->state == LSOCK_LISTENING)
 			return ev;
 	}

@@ -107,13 +107,27 @@ static ssize_t send_with_rights(struct lsock *s, struct lsock *to, struct sock_m
 	return n;
 }
 
+/* The other end of a TCP connection is closed. That is learned by sending: what is sent first is
+ * lost without an error. */
+static ssize_t sent_to_nobody(struct lsock *s, struct sock_msg *m)
+{
+	{
+		AUTO_LOCK(&s->mu);
+		s->shut = LSOCK_SHUT_BOTH;
+	}
+	waitq_wake(&s->sk.wq, POLLIN | POLLOUT | POLLHUP);
+	return (ssize_t)m->data->resid;
+}
+
 ssize_t lsock_stream_send(struct lsock *s, struct sock_msg *m)
 {
 	struct lsock *to = atomic_load_explicit(&s->peer, memory_order_acquire);
 	ssize_t r;
 
-	if (s->shut & LSOCK_SHUT_WR)
-		return -EPIPE;
+	if (s->shut & LSOCK_SHUT_WR) {
+		r = s->fam->inet ? socket_take_error(&s->sk) : 0;
+		return r ? r : -EPIPE;
+	}
 	if (!to || s->state != LSOCK_CONNECTED)
 		return s->fam->inet ? -EPIPE : -ENOTCONN;
 	if (m->name.len && !s->fam->inet)
@@ -128,6 +142,8 @@ ssize_t lsock_stream_send(struct lsock *s, struct sock_msg *m)
 	}
 	if (r > 0)
 		waitq_wake(&to->sk.wq, POLLIN | POLLRDNORM);
+	else if (r == -EPIPE && s->fam->inet && to->dead)
+		r = sent_to_nobody(s, m);
 	return r;
 }
 

@@ -99,6 +99,11 @@ static void tcp(void)
 	CHECK_EQ(v, 1);
 	CHECK_ERR(setsockopt(c, IPPROTO_TCP, 9999, &v, sizeof(v)), ENOPROTOOPT);
 	close(s);
+	/* The first thing sent to who is gone is lost in silence. */
+	CHECK_EQ(write(c, "lost", 4), 4);
+	ready(c, 0);
+	CHECK_ERR(write(c, "x", 1), EPIPE);
+	CHECK_EQ(read(c, buf, 1), 0);
 	close(c);
 	/* Cut off: SO_LINGER with no time. */
 	c = socket(AF_INET, SOCK_STREAM, 0);
@@ -112,13 +117,20 @@ static void tcp(void)
 	close(c);
 	/* Without blocking. */
 	c = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	v = connect(c, (void *)&a, sizeof(a));
-	CHECK(v == 0 || errno == EINPROGRESS);
+	CHECK_ERR(connect(c, (void *)&a, sizeof(a)), EINPROGRESS);
 	CHECK_EQ(ready(c, POLLOUT), POLLOUT);
+	CHECK_EQ(connect(c, (void *)&a, sizeof(a)), 0);
+	CHECK_ERR(connect(c, (void *)&a, sizeof(a)), EISCONN);
 	CHECK_EQ(getsockopt(c, SOL_SOCKET, SO_ERROR, &v, &len), 0);
 	CHECK_EQ(v, 0);
 	close(c);
 	close(l);
+	c = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	CHECK_ERR(connect(c, (void *)&a, sizeof(a)), EINPROGRESS);
+	CHECK_EQ(ready(c, POLLOUT | POLLIN), POLLOUT | POLLIN | POLLERR | POLLHUP);
+	CHECK_EQ(getsockopt(c, SOL_SOCKET, SO_ERROR, &v, &len), 0);
+	CHECK_EQ(v, ECONNREFUSED);
+	close(c);
 }
 
 static void dual_stack(void)
