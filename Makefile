@@ -12,7 +12,10 @@ WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wshadow 
 	-Wpointer-arith -Wwrite-strings -Wno-unused-parameter -Wno-missing-field-initializers
 override CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE
 CFLAGS += -std=gnu17 $(OPT) $(WARN) $(SAN) -pthread -fno-strict-aliasing -fno-omit-frame-pointer
-LDLIBS += -lseccomp -lunwind -lcapstone -pthread
+LDLIBS += -lseccomp -lcapstone -pthread
+# Static, but position-independent: a third of the start of a small program would go to the dynamic
+# linker. Builds with sanitizers can't be.
+LINK ?= $(if $(SAN),,-static-pie)
 OBJ := $(BUILD)/obj
 
 FOLDERS := abi platform vfs gofer sentry
@@ -38,7 +41,7 @@ $(OBJ)/%.o: %.c | $(GEN_HDR)
 
 # main() lives in sentry/main.c, inside the archive: -u pulls it in.
 $(BUILD)/sentry: $(ARCHIVES)
-	$(CC) $(CFLAGS) $(LDFLAGS) -u main -o $@ -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LDLIBS)
+	$(CC) $(CFLAGS) $(LINK) $(LDFLAGS) -u main -o $@ -Wl,--start-group $(ARCHIVES) -Wl,--end-group $(LDLIBS)
 
 # ASan and UBSan; the stub itself is left out (it runs without a C library).
 asan:

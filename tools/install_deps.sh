@@ -4,7 +4,7 @@
 set -e
 packages=(
 	gcc make libc6-dev linux-libc-dev pkg-config
-	libseccomp-dev libunwind-dev libcapstone-dev
+	libseccomp-dev libcapstone-dev
 	libcriterion-dev	# unit tests
 	cppcheck python3-minimal	# make check
 )

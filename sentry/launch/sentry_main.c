@@ -22,6 +22,7 @@
 #include "sentry/cli/exec_options.h"
 #include "sentry/launch/confine.h"
 #include "sentry/launch/control.h"
+#include "sentry/launch/crash.h"
 
 /* A tmpfs with a /proc in it becomes the root. */
 static int enter_own_root(void)
@@ -105,6 +106,7 @@ int sentry_main(struct sentry_start *s)
 	int r;
 
 	ignore_signals();
+	crash_init();
 	no_core();
 	close_others(s);
 	move_stdio(&s->boot);
