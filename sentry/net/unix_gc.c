@@ -156,23 +156,37 @@ static void find_live(void)
 	list_splice_back(&all_sockets, &done);
 }
 
-/* Moves the descriptors out of a dead queue; the messages stay as they are. */
+static void strip_rights(struct scm_rights **from, struct scm_rights **out)
+{
+	struct scm_rights *r = steal(from);
+
+	if (!r)
+		return;
+	scm_inflight_del_locked(r);
+	r->next = *out;
+	*out = r;
+}
+
+static void strip_own_locked(struct lsock *s, struct scm_rights **out)
+{
+	list_for_each (k, &s->marks, struct lmark, node)
+		strip_rights(&k->rights, out);
+	list_for_each (msg, &s->msgs, struct lmsg, node)
+		strip_rights(&msg->scm.rights, out);
+	atomic_store(&s->rx_rights, 0);
+}
+
+/* Moves the descriptors out of a dead queue, and of those that wait to be accepted from it; the messages
+ * stay as they are. */
 static void strip_queue(struct lsock *s, struct scm_rights **out)
 {
 	AUTO_LOCK(&s->mu);
-	list_for_each (k, &s->marks, struct lmark, node)
-		if (k->rights) {
-			scm_inflight_del_locked(k->rights);
-			k->rights->next = *out;
-			*out = steal(&k->rights);
-		}
-	list_for_each (msg, &s->msgs, struct lmsg, node)
-		if (msg->scm.rights) {
-			scm_inflight_del_locked(msg->scm.rights);
-			msg->scm.rights->next = *out;
-			*out = steal(&msg->scm.rights);
-		}
-	atomic_store(&s->rx_rights, 0);
+	strip_own_locked(s, out);
+	list_for_each (e, &s->accept_queue, struct lsock, accept_node) {
+		mutex_lock_nested(&e->mu); /* as in visit_queue() */
+		strip_own_locked(e, out);
+		mutex_unlock(&e->mu);
+	}
 }
 
 static void strip_dead(struct scm_rights **out)
