@@ -10,6 +10,7 @@
 
 #define SITES_MAX 4096
 #define FUNCTION_MAX 65536 /* bytes; what is longer is left alone */
+#define DECODE_MAX (32UL << 20) /* bytes in all: a file made for it could have us decode forever */
 #define PAD_SIZE 5
 #define JMP8_MIN (-128)
 #define JMP8_MAX 127
@@ -31,6 +32,7 @@ struct scan {
 		unsigned id;
 	} *code; /* its instructions */
 	size_t ncode;
+	size_t budget; /* bytes that may still be decoded */
 	/* Padding behind function i is used up to here. */
 	uint64_t *used;
 };
@@ -67,8 +69,9 @@ static void decode(struct scan *s, size_t k)
 	s->decoded = k;
 	s->ncode = 0;
 	s->decodes = s->ends = false;
-	if (n > FUNCTION_MAX)
+	if (n > FUNCTION_MAX || n > s->budget)
 		return;
+	s->budget -= n;
 	while (n && cs_disasm_iter(s->cs, &p, &n, &at, s->insn)) {
 		s->code[s->ncode].off = s->insn->address;
 		s->code[s->ncode].size = s->insn->size;
@@ -143,10 +146,17 @@ static uint64_t pad_find(struct scan *s, size_t k, uint64_t off)
 /* The index in s->code of the instruction at off, or -1. */
 static long code_find(const struct scan *s, uint64_t off)
 {
-	for (size_t i = 0; i < s->ncode; i++)
-		if (s->code[i].off == off)
-			return (long)i;
-	return -1;
+	size_t lo = 0, hi = s->ncode;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (s->code[mid].off < off)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < s->ncode && s->code[lo].off == off ? (long)lo : -1;
 }
 
 static int site_add(struct scan *s, const struct patch_site *site)
@@ -230,7 +240,7 @@ static int scan_sites(struct scan *s)
 
 int patch_scan(const uint8_t *file, size_t size, struct patch_plan *out)
 {
-	struct scan s = {.file = file, .plan = out, .decoded = SIZE_MAX};
+	struct scan s = {.file = file, .plan = out, .decoded = SIZE_MAX, .budget = DECODE_MAX};
 	int r = patch_functions_find(file, size, &s.start, &s.end, &s.f);
 
 	*out = (struct patch_plan){0};

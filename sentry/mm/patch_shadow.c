@@ -133,8 +133,9 @@ static int write_all(int fd, const uint8_t *buf, size_t n, uint64_t off)
 }
 
 /* Sealed, so that a process that gets at the descriptor can't write into the code of others. */
-static int shadow_write(const struct patch_plan *p, uint8_t *file, struct shadow *s)
+static int shadow_write(const struct patch_plan *p, uint8_t *file, size_t size, struct shadow *s)
 {
+	uint64_t end = s->end < size ? s->end : size; /* whole pages, as the file's mapping has them */
 	AUTO(free) uint8_t *thunks = malloc(s->thunks_len);
 	AUTO(fd) int fd = memfd_create("text", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	int r;
@@ -144,7 +145,7 @@ static int shadow_write(const struct patch_plan *p, uint8_t *file, struct shadow
 	patch_write(p, file + p->start, thunks, s->delta, shadows.entry);
 	if (ftruncate(fd, (off_t)(s->thunks + s->thunks_len)) < 0)
 		return -ENOSPC;
-	r = write_all(fd, file + p->start, p->end - p->start, p->start);
+	r = write_all(fd, file + p->start, end - p->start, p->start);
 	if (r == 0)
 		r = write_all(fd, thunks, s->thunks_len, s->thunks);
 	if (r == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
@@ -175,7 +176,7 @@ static int shadow_make(struct shadow_file *f, struct shadow *s)
 	*s = (struct shadow){.start = f->plan.start, .end = page_up(f->plan.end),
 			     .thunks = page_up(size), .thunks_len = patch_thunks_size(&f->plan),
 			     .delta = f->delta};
-	return shadow_write(&f->plan, file, s);
+	return shadow_write(&f->plan, file, size, s);
 }
 
 static void worker_step(struct shadow_file *f)
