@@ -148,6 +148,7 @@ static bool event_decode(struct pf_thread *t, struct pf_event *ev)
 		ev->args[4] = t->regs.r8;
 		ev->args[5] = t->regs.r9;
 		t->regs.orig_rax = ev->nr;
+		memory_window(t, true);
 		return true;
 	case SIGSEGV:
 	case SIGBUS:
@@ -173,6 +174,7 @@ static bool run_begin(struct pf_thread *t, struct pf_event *ev, uint64_t *spin)
 		borrow_unlock(t);
 		return false;
 	}
+	memory_window(t, false);
 	frame_store(t);
 	t->slot->ncmd = calls_send(t);
 	regime_active(t, true);

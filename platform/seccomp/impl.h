@@ -132,6 +132,9 @@ struct pf_thread {
 	uint32_t fp_off; /* of the FP state in the slot */
 	atomic_bool answers; /* published: the stub may answer */
 	bool fast; /* stopped in a fast call: the registers are in the slot, there is no frame */
+	/* Of the system call that is being served: what its stub has copied to the window. */
+	uint64_t in_addr;
+	uint32_t in_len;
 	uint64_t fs_seen, gs_seen; /* what the host thread has; see host_gs() */
 	uint32_t seq;
 	struct regime regime;
@@ -290,6 +293,9 @@ int seccomp_cmpxchg32(struct pf_thread *t, struct gptr addr, uint32_t expect, ui
 		      uint32_t *old);
 
 /* memory.c */
+/* t has stopped in a system call, or (false) is about to run: what the caller copies comes from t's
+ * window while it can. */
+void memory_window(struct pf_thread *t, bool open);
 ssize_t seccomp_read(struct pf_space *s, void *dst, struct gptr src, size_t len);
 ssize_t seccomp_write(struct pf_space *s, struct gptr dst, const void *src, size_t len);
 bool memory_probe(struct pf_space *s);

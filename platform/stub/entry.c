@@ -44,7 +44,7 @@ _Static_assert(STUB_ASM_FAST_REGS == SLOT_FAST_REGS, "layout_asm.h");
 _Static_assert(STUB_ASM_PENDING == offsetof(struct slot, pending), "layout_asm.h");
 
 /* Registers by their place in sigcontext, which is that in SLOT_FAST_REGS. */
-enum { REG_RAX = 13, REG_COUNT = 18 };
+enum { REG_RDI = 8, REG_RSI = 9, REG_RDX = 12, REG_RAX = 13, REG_COUNT = 18 };
 
 static struct slot *slot_of(uint64_t addr)
 {
@@ -232,6 +232,56 @@ static int needs_frame(struct slot *s, uint32_t nr)
 	return after_signal;
 }
 
+/* The calls whose first, or second, argument is a path. */
+static int path_argument(uint32_t nr, const uint64_t *regs, uint64_t *addr)
+{
+	switch (nr) {
+	case __NR_open:
+	case __NR_stat:
+	case __NR_lstat:
+	case __NR_access:
+	case __NR_chdir:
+	case __NR_mkdir:
+	case __NR_rmdir:
+	case __NR_unlink:
+	case __NR_readlink:
+		*addr = regs[REG_RDI];
+		return 1;
+	case __NR_openat:
+	case __NR_newfstatat:
+	case __NR_unlinkat:
+	case __NR_readlinkat:
+	case __NR_faccessat:
+	case __NR_faccessat2:
+	case __NR_statx:
+		*addr = regs[REG_RSI];
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+/* What the call will surely read, so that the sentry need not fetch it. */
+static void copy_ahead(struct slot *s, const uint64_t *regs)
+{
+	uint32_t nr = regs[REG_RAX];
+	uint64_t addr = 0, n = 0;
+
+	s->in_len = 0;
+	if (path_argument(nr, regs, &addr)) {
+		n = SLOT_IN_PATH;
+	} else if ((nr == __NR_write || nr == __NR_pwrite64) && regs[REG_RDX] <= SLOT_IN_BUFFER) {
+		addr = regs[REG_RSI];
+		n = regs[REG_RDX];
+	}
+	/* The first page faults in an ordinary way, or not at all. */
+	if (!n || addr < 4096 || addr >= STUB_TEXT)
+		return;
+	n -= stub_copy((uint64_t)s + SLOT_WINDOW, addr, n);
+	s->in_addr = addr;
+	s->in_len = n;
+}
+
 static void fast_report(struct slot *s, int signo)
 {
 	s->signo = signo;
@@ -249,6 +299,7 @@ void stub_fast(uint64_t *regs)
 		return;
 	if (needs_frame(s, regs[REG_RAX]))
 		stub_trap();
+	copy_ahead(s, regs);
 	fast_report(s, SIGSYS);
 }
 
@@ -297,6 +348,8 @@ void stub_handler(int signo, void *info, uint64_t uc)
 		return;
 	}
 	s->untold = 0;
+	if (signo == SIGSYS)
+		copy_ahead(s, (uint64_t *)&u->uc_mcontext);
 	s->signo = signo;
 	s->uc = uc;
 	s->info = (uint64_t)info;

@@ -39,6 +39,9 @@
 #define SLOT_WINDOW 0x8000UL
 #define SLOT_WINDOW_SIZE 0x8000UL
 #define SLOT_CMDS 32
+/* What the stub copies ahead: the beginning of a path, or all of a small buffer. */
+#define SLOT_IN_PATH 256
+#define SLOT_IN_BUFFER 4096
 /* The registers of a fast call, in the order of struct pf_regs: r8 ... eflags. */
 #define SLOT_FAST_STACK 0x1000UL
 #define SLOT_FAST_REGS (SLOT_FAST_STACK - 18 * 8)
@@ -132,6 +135,9 @@ struct slot {
 	/* the stub's own */
 	uint32_t untold; /* traps answered since the last that was let through */
 	uint32_t sent_signal; /* the last call may have made a signal pending */
+	/* What the call reads, copied to the window: in_len bytes from in_addr on. */
+	uint64_t in_addr;
+	uint32_t in_len;
 
 	_Alignas(64) struct slot_cmd cmd[SLOT_CMDS];
 };

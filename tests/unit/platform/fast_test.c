@@ -316,3 +316,50 @@ Test(fast, stub_answers_what_was_published_until_it_may_not)
 	guest_expect_syscall(t, &ev, SYS_getppid);
 	ops->thread_destroy(t);
 }
+
+Test(fast, what_a_call_reads_comes_from_the_window_until_the_sentry_writes)
+{
+	static const uint8_t code[] = {
+		0xbf, 1, 0, 0, 0,			/* edi: 1 */
+		0xbe, 0, 0, 0, 0x20,			/* esi: DATA */
+		0xba, 0, 1, 0, 0,			/* edx: 256 */
+		0xb8, SYS_write, 0, 0, 0, 0x0f, 0x05,
+		0xbe, 0, 0xff, 0, 0x20,			/* esi: 256 bytes before the end of DATA */
+		0xb8, 0, 1, 0, 0, 0x89, 0xc2, 0xff, 0xc2, /* edx: 257 */
+		0xb8, SYS_write, 0, 0, 0, 0x0f, 0x05,
+		0xbe, 0, 0, 0, 0x66,			/* esi: nothing is there */
+		0xb8, SYS_write, 0, 0, 0, 0x0f, 0x05,
+	};
+	struct pf_space *s;
+	struct pf_thread *t;
+	struct pf_event ev;
+	char in[512], out[512];
+
+	guest_new(code, sizeof(code), &s, &t);
+	for (int i = 0; i < 512; i++)
+		out[i] = i * 7;
+	cr_assert_eq(ops->write(s, gptr(DATA), out, 512), 512);
+	cr_assert_eq(ops->write(s, gptr(DATA + 0xff00), out, 256), 256);
+	guest_expect_syscall(t, &ev, SYS_write);
+	cr_assert_eq(t->slot->in_len, 256);
+	cr_assert_eq(ops->read(s, in, gptr(DATA + 16), 32), 32);
+	cr_expect_eq(memcmp(in, out + 16, 32), 0);
+	/* More than it holds: what it has, then the rest. */
+	cr_assert_eq(ops->read(s, in, gptr(DATA + 200), 100), 56);
+	cr_expect_eq(memcmp(in, out + 200, 56), 0);
+	cr_assert_eq(ops->read(s, in, gptr(DATA + 256), 100), 100);
+	cr_expect_eq(memcmp(in, out + 256, 100), 0);
+	cr_assert_eq(ops->write(s, gptr(DATA + 16), "fresh", 5), 5);
+	cr_assert_eq(ops->read(s, in, gptr(DATA + 16), 5), 5);
+	cr_expect_eq(memcmp(in, "fresh", 5), 0);
+	guest_expect_syscall(t, &ev, SYS_write);
+	cr_expect_eq(t->slot->in_len, 256);
+	cr_assert_eq(ops->read(s, in, gptr(DATA + 0xff00), 257), 256);
+	cr_expect_eq(memcmp(in, out, 256), 0);
+	guest_expect_syscall(t, &ev, SYS_write);
+	cr_expect_eq(t->slot->in_len, 0);
+	cr_assert_eq(ops->read(s, in, gptr(0x66000000), 10), -EFAULT);
+	/* A stub that lies about its length. */
+	t->slot->in_len = 0x7fffffff;
+	ops->thread_destroy(t);
+}
