@@ -335,6 +335,15 @@ static struct inet_end source_end(struct lsock *s, const struct inet_end *to)
 	return inet_is_any(&e) ? loopback_for(inet_is_v4(to), e.port) : e;
 }
 
+struct inet_end inet_local_end(struct lsock *s, bool v4)
+{
+	struct inet_end e = {0};
+
+	if (s->name)
+		e = end_of_name(s->name);
+	return inet_is_any(&e) ? loopback_for(v4, e.port) : e;
+}
+
 static int inet_lookup(struct lsock *s, struct task *t, const struct sock_addr *a,
 		       struct lsock **out)
 {
@@ -434,6 +443,8 @@ static const struct lfamily inet_lfamily = {
 	.name_tell = inet_name_tell,
 	.source_name = inet_source_name,
 	.dgram_connect = inet_dgram_connect,
+	.msg_sent = inet_msg_sent,
+	.msg_read = inet_msg_read,
 	.setsockopt = inet_setsockopt,
 	.getsockopt = inet_getsockopt,
 	.inet = true,

@@ -21,3 +21,8 @@ bool inet_v6only(struct lsock *s);
 int inet_setsockopt(struct socket *s, struct task *t, int level, int opt, const void *val,
 		    uint32_t len);
 int inet_getsockopt(struct socket *s, struct task *t, int level, int opt, void *val, uint32_t *len);
+
+void inet_msg_sent(struct lsock *s, const struct sock_msg *m, struct lmsg *msg);
+void inet_msg_read(struct lsock *s, const struct lmsg *msg, struct sock_msg *m);
+/* Where what was sent to s has come to. Reads s->name, which once set stays. */
+struct inet_end inet_local_end(struct lsock *s, bool v4);

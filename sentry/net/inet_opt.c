@@ -76,33 +76,38 @@ static int option_index(int level, int opt)
 	return -1;
 }
 
+/* Without the lock, which the caller may have: options are never freed while s lives. */
 static int option_get(struct lsock *s, int i)
 {
-	AUTO_LOCK(&s->mu);
+	struct inet_options *o = __atomic_load_n(&s->options, __ATOMIC_ACQUIRE);
 
-	return s->options ? s->options->value[i] : int_options[i].initial;
+	return o ? __atomic_load_n(&o->value[i], __ATOMIC_RELAXED) : int_options[i].initial;
+}
+
+static int option_value(struct lsock *s, int level, int opt)
+{
+	return option_get(s, option_index(level, opt));
 }
 
 static int option_set(struct lsock *s, int i, int v)
 {
 	AUTO_LOCK(&s->mu);
 	if (!s->options) {
-		s->options = malloc(sizeof(*s->options));
-		if (!s->options)
+		struct inet_options *o = malloc(sizeof(*o));
+
+		if (!o)
 			return -ENOMEM;
 		for (size_t k = 0; k < OPTION_COUNT; k++)
-			s->options->value[k] = int_options[k].initial;
+			o->value[k] = int_options[k].initial;
+		__atomic_store_n(&s->options, o, __ATOMIC_RELEASE);
 	}
 	s->options->value[i] = v == -1 && int_options[i].min == -1 ? int_options[i].initial : v;
 	return 0;
 }
 
-/* Without the lock: also asked under the table's. Options are never freed while s lives. */
 bool inet_v6only(struct lsock *s)
 {
-	struct inet_options *o = __atomic_load_n(&s->options, __ATOMIC_ACQUIRE);
-
-	return o && o->value[option_index(IPPROTO_IPV6, IPV6_V6ONLY)];
+	return option_value(s, IPPROTO_IPV6, IPV6_V6ONLY);
 }
 
 static bool level_ok(const struct socket *sk, int level)
@@ -205,4 +210,68 @@ int inet_getsockopt(struct socket *sk, struct task *t, int level, int opt, void 
 	if (level == IPPROTO_TCP && (opt == TCP_NODELAY || opt == TCP_CORK))
 		v = v != 0;
 	return give(val, len, &v, sizeof(v));
+}
+
+/* ---- what goes with a datagram -------------------------------------------------------------- */
+
+void inet_msg_sent(struct lsock *s, const struct sock_msg *m, struct lmsg *msg)
+{
+	bool v6 = s->sk.domain == AF_INET6;
+	int tos = v6 ? option_value(s, IPPROTO_IPV6, IPV6_TCLASS)
+		     : option_value(s, IPPROTO_IP, IP_TOS);
+	int ttl = v6 ? option_value(s, IPPROTO_IPV6, IPV6_UNICAST_HOPS)
+		     : option_value(s, IPPROTO_IP, IP_TTL);
+
+	msg->tos = (uint8_t)(m->scm.tos_plus1 ? m->scm.tos_plus1 - 1 : tos);
+	msg->ttl = (uint8_t)(m->scm.ttl_plus1 ? m->scm.ttl_plus1 - 1 : ttl);
+}
+
+static void item_add(struct sock_msg *m, int level, int type, const void *data, size_t len)
+{
+	struct scm_item *i = &m->items[m->nitems++];
+
+	i->level = level;
+	i->type = type;
+	i->len = (uint32_t)len;
+	memcpy(i->data, data, len);
+}
+
+static void items_v4(struct lsock *s, const struct lmsg *msg, struct sock_msg *m)
+{
+	struct inet_end to = inet_local_end(s, true);
+	struct in_pktinfo info = {.ipi_ifindex = 1};
+
+	memcpy(&info.ipi_addr, to.ip + 12, 4);
+	info.ipi_spec_dst = info.ipi_addr;
+	if (option_value(s, IPPROTO_IP, IP_PKTINFO))
+		item_add(m, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+	if (option_value(s, IPPROTO_IP, IP_RECVTTL))
+		item_add(m, IPPROTO_IP, IP_TTL, &(int){msg->ttl}, sizeof(int));
+	if (option_value(s, IPPROTO_IP, IP_RECVTOS))
+		item_add(m, IPPROTO_IP, IP_TOS, &msg->tos, 1);
+}
+
+static void items_v6(struct lsock *s, const struct lmsg *msg, struct sock_msg *m)
+{
+	struct inet_end to = inet_local_end(s, msg->from->sk.domain == AF_INET);
+	struct in6_pktinfo info = {.ipi6_ifindex = 1};
+
+	memcpy(&info.ipi6_addr, to.ip, sizeof(to.ip));
+	if (option_value(s, IPPROTO_IPV6, IPV6_RECVPKTINFO))
+		item_add(m, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+	if (option_value(s, IPPROTO_IPV6, IPV6_RECVHOPLIMIT))
+		item_add(m, IPPROTO_IPV6, IPV6_HOPLIMIT, &(int){msg->ttl}, sizeof(int));
+	if (option_value(s, IPPROTO_IPV6, IPV6_RECVTCLASS))
+		item_add(m, IPPROTO_IPV6, IPV6_TCLASS, &(int){msg->tos}, sizeof(int));
+}
+
+void inet_msg_read(struct lsock *s, const struct lmsg *msg, struct sock_msg *m)
+{
+	m->nitems = 0;
+	if (!s->options)
+		return;
+	if (s->sk.domain == AF_INET)
+		items_v4(s, msg, m);
+	else
+		items_v6(s, msg, m);
 }

@@ -10,6 +10,7 @@
 #include "sentry/net/socket.h"
 #include "vfs/mount.h"
 
+struct lmsg;
 struct lsock;
 
 /* What a socket is bound to. Shared by those that were accepted from it and by messages under
@@ -45,6 +46,9 @@ struct lfamily {
 			  uint32_t len);
 	int (*getsockopt)(struct socket *s, struct task *t, int level, int opt, void *val,
 			  uint32_t *len);
+	/* A datagram leaves; one is read: what goes with it beside its bytes. May be NULL. */
+	void (*msg_sent)(struct lsock *s, const struct sock_msg *m, struct lmsg *msg);
+	void (*msg_read)(struct lsock *s, const struct lmsg *msg, struct sock_msg *m);
 	bool inet;	  /* the manners of TCP and UDP: see the uses */
 	bool passes_scm; /* descriptors and credentials */
 };
@@ -64,6 +68,7 @@ struct lmsg {
 	struct lname *from_name; /* referenced, or NULL */
 	struct scm scm;
 	uint32_t len, charge;
+	uint8_t tos, ttl; /* over IP */
 	char data[];
 };
 

@@ -72,6 +72,8 @@ static int msg_new(struct lsock *s, struct sock_msg *m, const struct lsock *to, 
 	msg->from = lsock_get(s);
 	msg->from_name = s->fam->source_name ? s->fam->source_name(s, &to->name->addr)
 					     : lsock_name(s);
+	if (s->fam->msg_sent)
+		s->fam->msg_sent(s, m, msg);
 	atomic_fetch_add(&s->in_flight, msg->charge);
 	*out = msg;
 	return 0;
@@ -341,7 +343,7 @@ static int take_locked(struct lsock *s, struct sock_msg *m, bool locked, bool *r
 	return 0;
 }
 
-static ssize_t msg_tell(const struct lsock *s, const struct lmsg *msg, struct sock_msg *m)
+static ssize_t msg_tell(struct lsock *s, const struct lmsg *msg, struct sock_msg *m)
 {
 	size_t n = msg->len < m->data->resid ? msg->len : m->data->resid;
 
@@ -349,6 +351,8 @@ static ssize_t msg_tell(const struct lsock *s, const struct lmsg *msg, struct so
 		return -EFAULT;
 	if (n < msg->len)
 		m->out_flags |= MSG_TRUNC;
+	if (s->fam->msg_read)
+		s->fam->msg_read(s, msg, m);
 	m->name.len = 0;
 	if (msg->from_name)
 		s->fam->name_tell(s, msg->from_name, &m->name);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -125,6 +126,31 @@ static int cred_add(struct task *t, struct scm *scm, const uint8_t *data, size_t
 	return 0;
 }
 
+/* IP_TOS, IP_TTL and their like of IPv6: an int (or for IP a byte). Others are taken as they are. */
+static int ip_add(struct scm *scm, const struct linux_cmsghdr *h, const uint8_t *data, size_t len)
+{
+	bool v4 = h->cmsg_level == IPPROTO_IP;
+	bool tos = h->cmsg_type == (v4 ? IP_TOS : IPV6_TCLASS);
+	bool ttl = h->cmsg_type == (v4 ? IP_TTL : IPV6_HOPLIMIT);
+	int v = 0;
+
+	if (!tos && !ttl)
+		return 0;
+	if (len == sizeof(v))
+		memcpy(&v, data, sizeof(v));
+	else if (len == 1 && v4)
+		v = data[0];
+	else
+		return -EINVAL;
+	if (v < (v4 ? 0 : -1) || v > 255)
+		return -EINVAL;
+	if (tos)
+		scm->tos_plus1 = (uint16_t)(v + 1);
+	else
+		scm->ttl_plus1 = (uint16_t)(v + 1);
+	return 0;
+}
+
 static int control_parse(struct task *t, const uint8_t *buf, size_t len, struct scm *scm)
 {
 	size_t at = 0;
@@ -146,6 +172,8 @@ static int control_parse(struct task *t, const uint8_t *buf, size_t len, struct 
 				err = cred_add(t, scm, data, n);
 			else
 				err = -EINVAL;
+		} else if (h.cmsg_level == IPPROTO_IP || h.cmsg_level == IPPROTO_IPV6) {
+			err = ip_add(scm, &h, data, n);
 		}
 		if (err)
 			return err;
@@ -186,10 +214,10 @@ struct control_out {
 };
 
 /* Writes one message, clipped to the room; -EFAULT. */
-static int control_put(struct task *t, struct control_out *c, int type, const void *data,
-		       size_t len, uint32_t *flags)
+static int control_put(struct task *t, struct control_out *c, int level, int type,
+		       const void *data, size_t len, uint32_t *flags)
 {
-	struct linux_cmsghdr h = {sizeof(h) + len, SOL_SOCKET, type};
+	struct linux_cmsghdr h = {sizeof(h) + len, level, type};
 	uint64_t step;
 
 	if (c->room < sizeof(h)) {
@@ -245,26 +273,30 @@ static int rights_to_guest(struct task *t, struct scm_rights *r, struct control_
 	if ((uint32_t)n < r->n)
 		*flags |= MSG_CTRUNC;
 	if (n)
-		err = control_put(t, c, SCM_RIGHTS, fds, (size_t)n * sizeof(fds[0]), flags);
+		err = control_put(t, c, SOL_SOCKET, SCM_RIGHTS, fds, (size_t)n * sizeof(fds[0]), flags);
 	for (int i = 0; err && i < n; i++)
 		fdtable_close(t->files, fds[i]);
 	return err;
 }
 
-int scm_to_guest(struct task *t, struct scm *scm, struct gptr control, uint64_t *len, bool cloexec,
-		 uint32_t *flags)
+int scm_to_guest(struct task *t, struct scm *scm, const struct scm_item *items, unsigned nitems,
+		 struct gptr control, uint64_t *len, bool cloexec, uint32_t *flags)
 {
 	struct control_out c = {control, gptr_null(control) ? 0 : *len, 0};
 	int err = 0;
 
 	if (scm->has_cred)
-		err = control_put(t, &c, SCM_CREDENTIALS, &scm->cred, sizeof(scm->cred), flags);
+		err = control_put(t, &c, SOL_SOCKET, SCM_CREDENTIALS, &scm->cred,
+				  sizeof(scm->cred), flags);
 	if (scm->rights) {
 		if (!err)
 			err = rights_to_guest(t, scm->rights, &c, cloexec, flags);
 		scm_rights_put(scm->rights);
 		scm->rights = NULL;
 	}
+	for (unsigned i = 0; i < nitems && !err; i++)
+		err = control_put(t, &c, items[i].level, items[i].type, items[i].data,
+				  items[i].len, flags);
 	*len = c.used;
 	return err;
 }

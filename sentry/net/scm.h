@@ -25,7 +25,17 @@ struct scm {
 	struct scm_rights *rights; /* owned; NULL: none */
 	struct linux_ucred cred;
 	bool has_cred; /* receiving: tell it; sending: given by the caller */
+	/* Sending over IP: type of service and hop limit of this message, plus one; 0: not given. */
+	uint16_t tos_plus1, ttl_plus1;
 };
+
+/* What a received message says beside: any other control message. */
+struct scm_item {
+	int level, type;
+	uint32_t len;
+	uint8_t data[20];
+};
+#define SCM_ITEMS_MAX 4
 
 /* Drops the files. Nests without recursion: a file may be a socket with files in its queue. Hold
  * no lock. NULL is fine. */
@@ -39,5 +49,5 @@ void scm_cred_of(struct task *t, struct linux_ucred *out);
 int scm_from_guest(struct task *t, struct gptr control, uint64_t len, struct scm *scm);
 /* Installs descriptors and writes the control buffer of a recvmsg; consumes scm->rights. *len: in
  * the room, out what was used. MSG_CTRUNC is or'ed into *flags when something didn't fit. */
-int scm_to_guest(struct task *t, struct scm *scm, struct gptr control, uint64_t *len, bool cloexec,
-		 uint32_t *flags);
+int scm_to_guest(struct task *t, struct scm *scm, const struct scm_item *items, unsigned nitems,
+		 struct gptr control, uint64_t *len, bool cloexec, uint32_t *flags);

@@ -40,6 +40,8 @@ struct sock_msg {
 	uint32_t flags;	       /* MSG_* that the caller gave */
 	uint32_t out_flags;    /* MSG_* that the receiver is told */
 	struct scm scm;
+	struct scm_item items[SCM_ITEMS_MAX]; /* out */
+	unsigned nitems;
 	/* After -EAGAIN of try_send: whose queue was full, with a reference, or NULL for the
 	 * socket's own. Space there wakes its queue with SOCK_SPACE. */
 	struct socket *blocked_on;

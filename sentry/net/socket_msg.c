@@ -321,7 +321,7 @@ static int64_t recv_msghdr(struct task *t, struct file *f, struct gptr at, uint3
 		scm_rights_put(m.scm.rights);
 		return err;
 	}
-	err = scm_to_guest(t, &m.scm, gptr(h.msg_control), &h.msg_controllen,
+	err = scm_to_guest(t, &m.scm, m.items, m.nitems, gptr(h.msg_control), &h.msg_controllen,
 			   flags & MSG_CMSG_CLOEXEC, &h.msg_flags);
 	if (!err)
 		err = put_msghdr(t, at, &h);
