@@ -31,8 +31,8 @@
 #define CLONE_NAMESPACES                                                                           \
 	(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |  \
 	 CLONE_NEWCGROUP)
-/* Namespaces that can't be made here. */
-#define CLONE_REFUSED (CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+/* Namespaces that there is only one of: as on a kernel that was configured without them. */
+#define CLONE_REFUSED (CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC)
 
 static int flags_check(struct task *t, uint64_t f)
 {
@@ -55,11 +55,9 @@ static int flags_check(struct task *t, uint64_t f)
 	/* A process may not be made a sibling of init: nobody outside would reap it. */
 	if ((f & CLONE_PARENT) && kernel->init && t->tg == kernel->init->tg)
 		return -EINVAL;
-	if ((f & CLONE_NAMESPACES) && !task_capable(t, CAP_SYS_ADMIN))
+	if ((f & CLONE_NAMESPACES & ~CLONE_NEWUSER) && !task_capable(t, CAP_SYS_ADMIN))
 		return -EPERM;
-	if (f & CLONE_REFUSED)
-		return -EPERM;
-	return 0;
+	return f & CLONE_REFUSED ? -EINVAL : 0;
 }
 
 /* ---- what the child shares or copies -------------------------------------------------------- */

@@ -132,7 +132,8 @@ int64_t sys_clone3(struct task *t, struct gptr args, uint64_t size)
 #define UNSHARE_NAMESPACES                                                                         \
 	(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUSER | CLONE_NEWPID |  \
 	 CLONE_NEWCGROUP | CLONE_NEWTIME)
-#define UNSHARE_REFUSED (CLONE_NEWNET | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWTIME)
+#define UNSHARE_REFUSED                                                                            \
+	(CLONE_NEWNET | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWTIME | CLONE_NEWIPC)
 
 /* What is shared with another task and can't be taken apart. */
 static int unshare_check(struct task *t, uint64_t f)
@@ -151,9 +152,9 @@ static int unshare_check(struct task *t, uint64_t f)
 		if (!alone)
 			return -EINVAL;
 	}
-	if ((f & UNSHARE_NAMESPACES) && !task_capable(t, CAP_SYS_ADMIN))
+	if ((f & UNSHARE_NAMESPACES & ~CLONE_NEWUSER) && !task_capable(t, CAP_SYS_ADMIN))
 		return -EPERM;
-	return f & UNSHARE_REFUSED ? -EPERM : 0;
+	return f & UNSHARE_REFUSED ? -EINVAL : 0;
 }
 
 static int unshare_files(struct task *t)

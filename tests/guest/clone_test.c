@@ -14,6 +14,7 @@
 #include "check.h"
 
 int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...);
+int unshare(int flags);
 
 static char stack[1 << 17] __attribute__((aligned(16)));
 static void *top(void)
@@ -40,6 +41,8 @@ static void test_flag_rules(void)
 	CHECK_ERR(raw_clone(CLONE_THREAD | CLONE_SIGHAND), EINVAL);
 	CHECK_ERR(raw_clone(CLONE_FS | CLONE_NEWNS | SIGCHLD), EINVAL);
 	CHECK_ERR(raw_clone(CLONE_PIDFD | CLONE_PARENT_SETTID | SIGCHLD), EINVAL);
+	CHECK_ERR(unshare(0x1), EINVAL);
+	CHECK(unshare(CLONE_FS | CLONE_FILES) == 0);
 }
 
 static void test_vm(void)
