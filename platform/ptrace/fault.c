@@ -101,6 +101,50 @@ static bool writes_stack(const cs_insn *insn)
 	}
 }
 
+/* Stores with one operand, which the decoder's tables don't know for such. */
+static bool stores_state(const cs_insn *insn)
+{
+	switch (insn->id) {
+	case X86_INS_FST:
+	case X86_INS_FSTP:
+	case X86_INS_FIST:
+	case X86_INS_FISTP:
+	case X86_INS_FISTTP:
+	case X86_INS_FBSTP:
+	case X86_INS_FNSTCW:
+	case X86_INS_FNSTSW:
+	case X86_INS_FNSTENV:
+	case X86_INS_FNSAVE:
+	case X86_INS_STMXCSR:
+	case X86_INS_VSTMXCSR:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The tables also lack the access of many vector moves: a first operand in memory, beside others,
+ * is written but by comparisons. */
+static bool writes_operand(const cs_insn *insn, const cs_x86 *x, unsigned i)
+{
+	if (x->operands[i].access & CS_AC_WRITE || stores_state(insn))
+		return true;
+	if (i != 0 || x->op_count < 2)
+		return false;
+	switch (insn->id) {
+	case X86_INS_CMP:
+	case X86_INS_TEST:
+	case X86_INS_BT:
+	case X86_INS_CMPSB:
+	case X86_INS_CMPSW:
+	case X86_INS_CMPSD:
+	case X86_INS_CMPSQ:
+		return false;
+	default:
+		return true;
+	}
+}
+
 /* What the instruction did at addr: error bits. Where no operand lies there: a fetch, if addr is
  * the instruction's; else a write, if it has one. */
 static uint64_t access_decoded(const struct pf_regs *g, const cs_insn *insn, uint64_t addr)
@@ -110,7 +154,7 @@ static uint64_t access_decoded(const struct pf_regs *g, const cs_insn *insn, uin
 
 	for (unsigned i = 0; i < x->op_count; i++) {
 		const cs_x86_op *op = &x->operands[i];
-		bool write = op->access & CS_AC_WRITE;
+		bool write = writes_operand(insn, x, i);
 
 		if (op->type != X86_OP_MEM)
 			continue;

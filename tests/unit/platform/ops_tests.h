@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 TestSuite(SUITE, .init = platform_up, .fini = platform_down, .timeout = 60);
 
@@ -436,6 +437,95 @@ Test(SUITE, a_blank_space_has_nothing_of_the_sentrys)
 		fds += e->d_name[0] != '.';
 	closedir(d);
 	cr_assert_eq(fds, 1);
+	ops->thread_destroy(t);
+}
+
+/* getppid for ever */
+static const uint8_t call_loop[] = {SYSCALL(SYS_getppid), 0xeb, 0xf7};
+
+static int count_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+Test(SUITE, spaces_leave_no_descriptor_and_no_process)
+{
+	struct pf_space *s, *s2;
+	struct pf_thread *t, *t2;
+	struct pf_event ev;
+	int before, after = 0;
+
+	guest_new(call_loop, sizeof(call_loop), &s, &t);
+	usleep(50000);
+	before = count_fds();
+	for (int i = 0; i < 150; i++) {
+		cr_assert_eq(ops->space_fork(t, &s2, &t2), 0);
+		if (i & 1)
+			guest_expect_syscall(t2, &ev, SYS_getppid);
+		if (i & 2)
+			ops->space_kill(s2);
+		ops->thread_destroy(t2);
+	}
+	for (int i = 0; i < 100 && (after = count_fds()) != before; i++)
+		usleep(10000);
+	cr_assert_eq(before, after);
+	ops->thread_destroy(t);
+}
+
+Test(SUITE, thousands_of_threads_in_one_space)
+{
+	enum { N = 4000 };
+	static struct pf_thread *many[N];
+	struct pf_space *s;
+	struct pf_thread *t;
+	struct pf_event ev;
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NPROC, &rl) == 0 && geteuid() != 0 && rl.rlim_cur < N + 1000)
+		cr_skip_test("RLIMIT_NPROC");
+	guest_new(call_loop, sizeof(call_loop), &s, &t);
+	for (int i = 0; i < N; i++)
+		cr_assert_eq(ops->thread_new(t, &many[i]), 0, "thread %d", i);
+	for (int i = 0; i < N; i += 7)
+		guest_expect_syscall(many[i], &ev, SYS_getppid);
+	for (int i = 0; i < N; i++)
+		ops->thread_destroy(many[i]);
+	guest_expect_syscall(t, &ev, SYS_getppid);
+	ops->thread_destroy(t);
+}
+
+static uint64_t cpu_ns(clockid_t c)
+{
+	struct timespec ts;
+
+	clock_gettime(c, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+Test(SUITE, an_idle_sandbox_uses_no_cpu)
+{
+	struct pf_space *s;
+	struct pf_thread *t;
+	struct pf_event ev;
+	clockid_t stub;
+	uint64_t ours, theirs;
+
+	guest_new(call_loop, sizeof(call_loop), &s, &t);
+	for (int i = 0; i < 1000; i++)
+		guest_expect_syscall(t, &ev, SYS_getppid);
+	cr_assert_eq(clock_getcpuclockid(s->pid, &stub), 0);
+	usleep(100000);
+	ours = cpu_ns(CLOCK_PROCESS_CPUTIME_ID);
+	theirs = cpu_ns(stub);
+	usleep(500000);
+	cr_expect_lt(cpu_ns(CLOCK_PROCESS_CPUTIME_ID) - ours, 2000000);
+	cr_expect_eq(cpu_ns(stub) - theirs, 0);
 	ops->thread_destroy(t);
 }
 
