@@ -43,9 +43,10 @@ static pid_t own_tid(void)
 	return tid;
 }
 
+/* Whatever the host did not like, nothing of the process runs on. */
 static int lost(struct pf_thread *t)
 {
-	atomic_store(&t->space->dead, true);
+	ptrace_space_kill(t->space);
 	return -ESRCH;
 }
 
@@ -192,13 +193,13 @@ static int seize(struct pf_thread *t)
 	int status;
 	long r = request(PTRACE_SEIZE, t->tid, 0, (void *)OPTIONS);
 
-	if (r == 0)
+	if (r == 0) {
+		t->tracer = own_tid(); /* dead or not, it is ours to reap from here on */
 		r = request(PTRACE_INTERRUPT, t->tid, 0, NULL);
+	}
 	if (r) {
-		if (r != -ESRCH) {
+		if (r != -ESRCH)
 			log_error("ptrace: cannot trace a guest thread: error %ld", -r);
-			ptrace_space_kill(t->space);
-		}
 		return lost(t);
 	}
 	for (;;) {
@@ -235,19 +236,18 @@ int tracee_attach(struct pf_thread *t)
 	pid_t me = own_tid();
 	int err;
 
+	if (atomic_load(&t->space->dead))
+		return -ESRCH;
 	if (t->tracer == me)
-		return atomic_load(&t->space->dead) ? -ESRCH : 0;
+		return 0;
 	if (t->tracer) {
 		log_error("ptrace: a guest thread is still traced by another thread");
 		ptrace_space_kill(t->space);
 		return -ESRCH;
 	}
-	if (atomic_load(&t->space->dead))
-		return -ESRCH;
 	err = seize(t);
 	if (err)
 		return err;
-	t->tracer = me;
 	return t->newborn ? birth_finish(t) : 0;
 }
 
@@ -259,7 +259,10 @@ void tracee_leave(struct pf_thread *t, const char *label)
 	if (tracee_attach(t))
 		return;
 	/* Not both: it must not go where the guest was. */
-	if (regset_general(t, PTRACE_SETREGSET, &r, GENERAL_SIZE) == 0)
-		request(PTRACE_DETACH, t->tid, 0, NULL);
-	t->tracer = 0;
+	if (regset_general(t, PTRACE_SETREGSET, &r, GENERAL_SIZE))
+		return;
+	if (request(PTRACE_DETACH, t->tid, 0, NULL))
+		lost(t); /* its zombie is still ours to reap */
+	else
+		t->tracer = 0;
 }
