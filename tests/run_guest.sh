@@ -4,7 +4,7 @@
 # Linux is the oracle: a test that fails natively is a wrong test. Inside, the static program runs
 # in the sandbox's own /tmp, the dynamic one in a directory of the host.
 #   ONLY=pattern    only the tests whose name matches
-#   PLATFORMS="a b" the platforms to run on (default: seccomp)
+#   PLATFORMS="a b" the platforms to run on (default: "seccomp ptrace")
 #   JOBS=n          tests side by side (default: 2)
 # Exit status 77 of a test means: this host can't do it.
 cd "$(dirname "$0")/.." || exit 1
@@ -41,7 +41,7 @@ run_one() {
 	status=$?
 	verdict "native/$name" $status "$log"
 	[ $status -eq 77 ] && return
-	for platform in ${PLATFORMS-seccomp}; do
+	for platform in ${PLATFORMS-seccomp ptrace}; do
 		timeout -k 5 "$limit" "$build/sentry" exec --platform "$platform" \
 			-v "$build/guest:/guest:ro" -w /tmp -- "/guest/static/$name" \
 			>"$log" 2>&1 </dev/null

@@ -2,7 +2,7 @@
 # run_programs.sh SENTRY OUT: runs each tests/programs/*.sh natively and in the sandbox, in an empty
 # directory, and compares standard output and exit status. A script exits with 77 when it needs a
 # program that isn't installed.
-#   ONLY=pattern, JOBS=n, PLATFORMS: as for run_guest.sh
+#   ONLY=pattern, JOBS=n: as for run_guest.sh; PLATFORMS="a b" (default: seccomp)
 cd "$(dirname "$0")/.." || exit 1
 . tests/lib.sh
 sentry=$(realpath "$1")

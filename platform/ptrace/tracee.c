@@ -198,9 +198,9 @@ static int seize(struct pf_thread *t)
 		r = request(PTRACE_INTERRUPT, t->tid, 0, NULL);
 	}
 	if (r) {
-		if (r != -ESRCH)
-			log_error("ptrace: cannot trace a guest thread: error %ld", -r);
-		return lost(t);
+		lost(t);
+		/* EPERM of one that is just exiting; of the first of all: this host forbids it. */
+		return t->space->p->zygote ? -ESRCH : (int)r;
 	}
 	for (;;) {
 		r = tracee_wait(t, &status);

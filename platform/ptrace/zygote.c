@@ -293,7 +293,8 @@ int pt_zygote_start(struct platform *p)
 	if (!r)
 		r = pt_fpu_learn(t);
 	if (r) {
-		log_error("ptrace: the first guest process can't be made: %s", strerror(-r));
+		log_error("ptrace: the first guest process can't be made: %s%s", strerror(-r),
+			  r == -EPERM ? " (this host forbids ptrace)" : "");
 		kill(s->pid, SIGKILL);
 		return r;
 	}

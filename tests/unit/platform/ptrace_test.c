@@ -138,3 +138,38 @@ Test(ptrace, a_killed_process_is_dead)
 	cr_assert_eq(ev.kind, PF_DEAD);
 	ops->thread_destroy(t);
 }
+
+static void *kill_soon(void *arg)
+{
+	struct pf_space *s = arg;
+
+	usleep(s->pid % 7 * 30);
+	kill(s->pid, SIGKILL);
+	return NULL;
+}
+
+/* Whatever its threads were doing, none stays a zombie that holds the process. */
+Test(ptrace, a_process_killed_while_its_threads_are_seized_is_reaped)
+{
+	struct pf_space *s, *s2;
+	struct pf_thread *t, *t2, *t3;
+	struct pf_event ev;
+	pthread_t th;
+
+	guest_new(call_loop, sizeof(call_loop), &s, &t);
+	for (int i = 0; i < 300; i++) {
+		cr_assert_eq(ops->space_fork(t, &s2, &t2), 0);
+		cr_assert_eq(ops->thread_new(t2, &t3), 0);
+		pthread_create(&th, NULL, kill_soon, s2);
+		if (i % 3)
+			ops->release(t2);
+		do
+			ops->run(t3, &ev);
+		while (ev.kind == PF_SYSCALL && i % 5);
+		ops->release(t3);
+		pthread_join(th, NULL);
+		ops->thread_destroy(i & 1 ? t2 : t3);
+		ops->thread_destroy(i & 1 ? t3 : t2);
+	}
+	ops->thread_destroy(t);
+}
