@@ -86,7 +86,9 @@ run cwd 0 "$dir" '' pwd
 run writes-vanish 0 'new' '' sh -c 'echo new >vanishes; cat vanishes'
 check writes-vanished 1 '' - cat "$dir/vanishes"
 run read-only 2 '' '*Read-only file system*' --read-only sh -c 'echo x >/usr/new'
-run nothing-else-of-the-host 2 '' '*No such file*' ls /work
+other=$(mktemp -d "$dir.XXXXXX") && chmod 755 "$other"
+run nothing-else-of-the-host 2 '' '*No such file*' ls "$other"
+rmdir "$other"
 run no-host-processes 0 '/proc/1' '' sh -c 'echo /proc/[0-9]*'
 mkdir vol && echo inside >vol/f && chmod 777 vol && chmod 666 vol/f
 run volume-read 0 'inside' '' -v "$dir/vol:/data" cat /data/f
