@@ -10,9 +10,10 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "platform/call_check.h"
 
 unsigned calls_send(struct pf_thread *t)
 {
@@ -153,25 +154,6 @@ ssize_t commands_copy(struct pf_thread *t, bool write, void *local, uint64_t rem
 	return n ? (ssize_t)n : -EFAULT;
 }
 
-static bool range_valid(uint64_t start, uint64_t len)
-{
-	return len <= PF_GUEST_MAX && start <= PF_GUEST_MAX - len;
-}
-
-static bool advice_valid(uint64_t advice)
-{
-	static const uint8_t ok[] = {0,	 1,  2,	 3,  4,	 8,  9,	 10, 11,  14,
-				     15, 16, 17, 18, 19, 22, 23, 24, 102, 103};
-
-	for (unsigned i = 0; i < sizeof(ok); i++)
-		if (ok[i] == advice)
-			return true;
-	return false;
-}
-
-#define MMAP_FLAGS                                                                                 \
-	(MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_NORESERVE)
-
 /* The call as a command, or -EINVAL for what the filter would not let through or what could hit
  * the stub itself: the caller decides where everything goes. */
 static int command_of(const struct pf_call *c, struct slot_cmd *cmd)
@@ -181,36 +163,15 @@ static int command_of(const struct pf_call *c, struct slot_cmd *cmd)
 				      [PF_MPROTECT] = SYS_mprotect,
 				      [PF_MREMAP] = SYS_mremap,
 				      [PF_MADVISE] = SYS_madvise};
+	struct pf_call checked = *c;
+	int r = pf_call_check(&checked);
 
+	if (r)
+		return r;
 	memset(cmd, 0, sizeof(*cmd));
-	cmd->op = nr[c->nr];
-	memcpy(cmd->a, c->arg, sizeof(cmd->a));
-	if (!range_valid(c->arg[0], c->arg[1]))
-		return -EINVAL;
-	switch (c->nr) {
-	case PF_MMAP:
-		if (!(c->arg[3] & (MAP_FIXED | MAP_FIXED_NOREPLACE)) || c->arg[2] & ~7UL)
-			return -EINVAL;
-		cmd->a[3] &= MMAP_FLAGS;
-		cmd->a[4] = -1;
-		if (c->fd >= 0)
-			cmd->op = CMD_MMAP_FD;
-		else if (!(c->arg[3] & MAP_ANONYMOUS))
-			return -EBADF;
-		return 0;
-	case PF_MPROTECT:
-		return c->arg[2] & ~7UL ? -EINVAL : 0;
-	case PF_MREMAP:
-		if (c->arg[3] & ~7UL || !range_valid(c->arg[0], c->arg[2]))
-			return -EINVAL;
-		if (!(c->arg[3] & MREMAP_MAYMOVE))
-			return 0;
-		return c->arg[3] & MREMAP_FIXED && range_valid(c->arg[4], c->arg[2]) ? 0 : -EINVAL;
-	case PF_MADVISE:
-		return advice_valid(c->arg[2]) ? 0 : -EINVAL;
-	default:
-		return 0;
-	}
+	cmd->op = c->nr == PF_MMAP && c->fd >= 0 ? CMD_MMAP_FD : nr[c->nr];
+	memcpy(cmd->a, checked.arg, sizeof(cmd->a));
+	return 0;
 }
 
 static int64_t call_with_fd(struct pf_thread *t, struct slot_cmd *cmd, int fd)
@@ -296,7 +257,7 @@ int seccomp_cmpxchg32(struct pf_thread *t, struct gptr addr, uint32_t expect, ui
 	struct slot_cmd cmd = {.op = CMD_CMPXCHG32, .a = {addr.v, expect, desired}};
 	int r;
 
-	if (addr.v & 3 || !range_valid(addr.v, 4))
+	if (addr.v & 3 || addr.v > PF_GUEST_MAX - 4)
 		return -EFAULT;
 	r = commands_run(t, &cmd, 1);
 	if (r || cmd.ret < 0)

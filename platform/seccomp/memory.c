@@ -1,16 +1,10 @@
 /* Guest memory and what the host knows of a stub's use of CPU and memory. */
-#include "platform/seccomp/impl.h"
-
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "abi/base/cleanup.h"
+#include "platform/host_proc.h"
+#include "platform/seccomp/impl.h"
 
 static ssize_t copy_direct(struct pf_space *s, bool write, void *local, uint64_t remote, size_t len)
 {
@@ -131,78 +125,17 @@ bool memory_probe(struct pf_space *s)
 	return copy_direct(s, false, &byte, STUB_TEXT, 1) == 1;
 }
 
-static int proc_read(struct pf_space *s, const char *file, char *buf, size_t cap)
-{
-	char path[64];
-	ssize_t n;
-
-	if (s->p->procfd < 0)
-		return -ENOENT;
-	snprintf(path, sizeof(path), "%d/%s", s->pid, file);
-	AUTO(fd) int fd = openat(s->p->procfd, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	n = read(fd, buf, cap - 1);
-	if (n < 0)
-		return -errno;
-	buf[n] = 0;
-	return n;
-}
-
-/* schedstat counts in ns what stat counts in ticks, but not user and system time apart: a stub's
- * thread spends nearly all of its time in user mode. */
 int seccomp_thread_cpu_time(struct pf_thread *t, uint64_t *user_ns, uint64_t *sys_ns)
 {
-	char buf[128], path[40];
-	unsigned long long run;
-	int r;
-
-	snprintf(path, sizeof(path), "task/%d/schedstat", t->tid);
-	r = proc_read(t->space, path, buf, sizeof(buf));
-	if (r < 0)
-		return r;
-	if (sscanf(buf, "%llu", &run) != 1)
-		return -EIO;
-	*user_ns = run;
-	*sys_ns = 0;
-	return 0;
-}
-
-/* The clock of another process: ~pid shifted, and what to count (posix-timers.h of the kernel's
- * uapi: 1 user time, 2 all of it). User time is sampled by ticks and may be ahead of the whole. */
-#define CPU_CLOCK(pid, what) ((clockid_t)((~(unsigned)(pid) << 3) | (what)))
-
-static int cpu_clock_ns(pid_t pid, unsigned what, uint64_t *ns)
-{
-	struct timespec ts;
-
-	if (clock_gettime(CPU_CLOCK(pid, what), &ts) < 0)
-		return -errno;
-	*ns = (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-	return 0;
+	return host_thread_cpu_time(t->space->p->procfd, t->space->pid, t->tid, user_ns, sys_ns);
 }
 
 int seccomp_space_cpu_time(struct pf_space *s, uint64_t *user_ns, uint64_t *sys_ns)
 {
-	uint64_t user = 0, all = 0;
-	int r = cpu_clock_ns(s->pid, 2, &all);
-
-	if (r == 0)
-		r = cpu_clock_ns(s->pid, 1, &user);
-	if (r < 0)
-		return r;
-	*user_ns = user < all ? user : all;
-	*sys_ns = all - *user_ns;
-	return 0;
+	return host_process_cpu_time(s->pid, user_ns, sys_ns);
 }
 
 uint64_t seccomp_space_rss(struct pf_space *s)
 {
-	char buf[128];
-	unsigned long long size, resident, shared;
-
-	if (proc_read(s, "statm", buf, sizeof(buf)) < 0 ||
-	    sscanf(buf, "%llu %llu %llu", &size, &resident, &shared) != 3)
-		return 0;
-	return resident * 4096;
+	return host_process_rss(s->p->procfd, s->pid);
 }
