@@ -104,9 +104,9 @@ static struct epoll_item *ready_take(struct epoll *ep, int max)
 
 		list_del_init(&it->ready_node);
 		it->ready = false;
-		it->harvest_next = NULL;
+		it->taken_next = NULL;
 		*tail = it;
-		tail = &it->harvest_next;
+		tail = &it->taken_next;
 	}
 	return first;
 }
@@ -128,37 +128,60 @@ static bool item_report(struct epoll_item *it, struct epoll_event *out, bool *ag
 	return true;
 }
 
-/* Up to max events; the number. Items to be looked at again are put back at the end, after all,
- * so that one call reports each item once. */
+/* Items to be put back on the ready list when a harvest is over. */
+struct back_list {
+	struct epoll_item *first, **tail;
+};
+
+static void back_add(struct back_list *b, struct epoll_item *it)
+{
+	if (it->in_back)
+		return;
+	it->in_back = true;
+	it->back_next = NULL;
+	*b->tail = it;
+	b->tail = &it->back_next;
+}
+
+static void back_release(struct epoll *ep, struct back_list *b)
+{
+	AUTO_LOCK(&ep->ready_mu);
+	for (struct epoll_item *it = b->first; it; it = it->back_next) {
+		it->in_back = false;
+		ready_add_locked(ep, it);
+	}
+}
+
+/* Up to max events; the number. Level-triggered items go back on the list after all, so that one
+ * call reports each item once. An item may be woken again while the harvest is on: it has had its
+ * turn, and is left for the next call. */
 static int harvest(struct epoll *ep, struct epoll_event *out, int max)
 {
-	struct epoll_item *back = NULL, **back_tail = &back;
+	struct back_list back = {NULL, &back.first};
+	bool again_seen = false;
 	int n = 0;
 
 	AUTO_LOCK(&ep->mu);
-	while (n < max) {
-		struct epoll_item *it = ready_take(ep, max - n), *next;
+	ep->harvests++;
+	while (n < max && !again_seen) {
+		struct epoll_item *it = ready_take(ep, max - n);
 
 		if (!it)
 			break;
-		for (; it; it = next) {
-			bool again = false;
+		for (; it; it = it->taken_next) {
+			bool again = it->harvested == ep->harvests;
 
-			next = it->harvest_next;
-			if (item_report(it, &out[n], &again))
+			if (again)
+				again_seen = true;
+			else if (item_report(it, &out[n], &again))
 				n++;
-			if (again) {
-				it->harvest_next = NULL;
-				*back_tail = it;
-				back_tail = &it->harvest_next;
-			}
+			it->harvested = ep->harvests;
+			if (again)
+				back_add(&back, it);
 		}
 	}
-	if (back) {
-		AUTO_LOCK(&ep->ready_mu);
-		for (; back; back = back->harvest_next)
-			ready_add_locked(ep, back);
-	}
+	if (back.first)
+		back_release(ep, &back);
 	return n;
 }
 

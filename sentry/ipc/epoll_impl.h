@@ -16,6 +16,7 @@ struct epoll {
 	struct htable items; /* by (file, fd); changed under epoll_tree_lock and mu */
 	struct waitq wq;     /* epoll_wait callers: one is woken for each event */
 	struct waitq poll_wq; /* who polls this instance: outer instances, poll(2) */
+	uint64_t harvests;     /* protected by mu */
 	struct mutex ready_mu; /* LOCK_EPOLL_READY */
 	struct list ready;     /* of epoll_item->ready_node; protected by ready_mu */
 	struct file *self;     /* the open file that this is; borrowed; immutable */
@@ -35,7 +36,10 @@ struct epoll_item {
 	uint64_t data;		 /* protected by ep->mu */
 	struct list ready_node;	 /* protected by ep->ready_mu */
 	bool ready;		 /* is on ep->ready; protected by ep->ready_mu */
-	struct epoll_item *harvest_next; /* protected by ep->mu */
+	/* of harvest(); protected by ep->mu */
+	struct epoll_item *taken_next, *back_next;
+	uint64_t harvested; /* the ep->harvests that looked at it last */
+	bool in_back;
 	struct list file_node;	 /* on the file's list; protected by epoll_tree_lock */
 };
 

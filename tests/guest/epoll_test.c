@@ -227,6 +227,35 @@ static void waiting(void)
 	close(b);
 }
 
+static volatile int busy_stop;
+
+static void *busy_writer(void *arg)
+{
+	while (!busy_stop) {
+		put(*(int *)arg);
+		get(*(int *)arg);
+		put(*(int *)arg);
+	}
+	return NULL;
+}
+
+/* Woken again and again while it is being reported, an item is still reported once a call. */
+static void busy(void)
+{
+	int ep = epoll_create1(0), e = eventfd(0, EFD_SEMAPHORE);
+	pthread_t t;
+
+	CHECK_EQ(ctl(ep, EPOLL_CTL_ADD, e, EPOLLIN), 0);
+	pthread_create(&t, NULL, busy_writer, &e);
+	for (int i = 0; i < 20000; i++)
+		CHECK(epoll_wait(ep, out, 8, 0) <= 1);
+	busy_stop = 1;
+	pthread_join(t, NULL);
+	CHECK_EQ(now(ep), 1);
+	close(ep);
+	close(e);
+}
+
 static volatile sig_atomic_t hits;
 
 static void on_signal(int sig)
@@ -264,6 +293,7 @@ int main(void)
 	closing();
 	nesting();
 	waiting();
+	busy();
 	masks();
 	return check_status();
 }
