@@ -243,27 +243,57 @@ static size_t fpstate_len(const uint8_t *buf, size_t cap)
 	return LINUX_FXSAVE_SIZE;
 }
 
-static int fpstate_restore(struct task *t, uint64_t addr)
+/* What was copied in with the ucontext: frame and FP state usually lie together. */
+struct frame_copy {
+	uint8_t *buf;
+	uint64_t addr; /* of buf[0] in the guest */
+	size_t len;
+};
+
+/* The FP state at `addr` if all of it is in the copy. */
+static const uint8_t *fpstate_peek(const struct frame_copy *c, uint64_t addr, size_t cap,
+				   size_t *len)
 {
-	const struct pf_ops *ops = kernel->pf_ops;
-	AUTO(free) uint8_t *buf = NULL;
-	size_t cap = fpu_buf_size();
+	size_t left;
+
+	if (addr < c->addr || addr - c->addr >= c->len)
+		return NULL;
+	left = c->len - (addr - c->addr);
+	if (left < LINUX_FXSAVE_SIZE)
+		return NULL;
+	*len = fpstate_len(c->buf + (addr - c->addr), cap);
+	return *len <= left ? c->buf + (addr - c->addr) : NULL;
+}
+
+static int fpstate_restore_far(struct task *t, uint64_t addr, size_t cap)
+{
+	AUTO(free) uint8_t *buf = calloc(1, cap);
 	ssize_t got;
 
-	if (addr == 0) {
-		ops->fpu_reset(t->pt);
-		return 0;
-	}
-	if (cap < LINUX_FXSAVE_SIZE)
-		cap = LINUX_FXSAVE_SIZE;
-	buf = calloc(1, cap);
 	if (!buf)
 		return -EFAULT;
 	/* As much as there can be: a shorter image may end where the memory does. */
 	got = copy_from_guest_partial(t, buf, gptr(addr), cap);
 	if (got < LINUX_FXSAVE_SIZE || got < (ssize_t)fpstate_len(buf, cap))
 		return -EFAULT;
-	return ops->fpu_set(t->pt, buf, fpstate_len(buf, cap)) < 0 ? -EFAULT : 0;
+	return kernel->pf_ops->fpu_set(t->pt, buf, fpstate_len(buf, cap)) < 0 ? -EFAULT : 0;
+}
+
+static int fpstate_restore(struct task *t, uint64_t addr, const struct frame_copy *c)
+{
+	size_t cap = fpu_buf_size(), len;
+	const uint8_t *near;
+
+	if (addr == 0) {
+		kernel->pf_ops->fpu_reset(t->pt);
+		return 0;
+	}
+	if (cap < LINUX_FXSAVE_SIZE)
+		cap = LINUX_FXSAVE_SIZE;
+	near = fpstate_peek(c, addr, cap, &len);
+	if (!near)
+		return fpstate_restore_far(t, addr, cap);
+	return kernel->pf_ops->fpu_set(t->pt, near, len) < 0 ? -EFAULT : 0;
 }
 
 static int64_t sigreturn_bad(struct task *t)
@@ -276,24 +306,50 @@ static int64_t sigreturn_bad(struct task *t)
 	return (int64_t)kernel->pf_ops->regs(t->pt)->rax;
 }
 
-int64_t sys_rt_sigreturn(struct task *t)
+/* The handler's `ret` has taken the return address off: the ucontext lies at rsp. */
+static int frame_fetch(struct task *t, uint64_t rsp, struct frame_copy *c)
+{
+	size_t cap = sizeof(struct linux_rt_sigframe) + FRAME_GAP_MAX + fpu_buf_size();
+	ssize_t got;
+
+	c->addr = rsp;
+	c->buf = malloc(cap);
+	if (!c->buf)
+		return -EFAULT;
+	got = copy_from_guest_partial(t, c->buf, gptr(rsp), cap);
+	if (got < (ssize_t)sizeof(struct linux_ucontext))
+		return -EFAULT;
+	c->len = (size_t)got;
+	return 0;
+}
+
+static int frame_restore(struct task *t, const struct frame_copy *c)
 {
 	struct pf_regs *regs = kernel->pf_ops->regs(t->pt);
 	struct linux_ucontext uc;
 
-	/* The handler's `ret` has taken the return address off. */
-	if (get_guest(t, &uc, gptr(regs->rsp)))
-		return sigreturn_bad(t);
-	t->restart = NULL;
+	memcpy(&uc, c->buf, sizeof(uc));
 	signal_set_mask(t, uc.uc_sigmask);
 	if (uc.uc_mcontext.cs != USER_CS ||
 	    ((uc.uc_flags & LINUX_UC_STRICT_RESTORE_SS) && uc.uc_mcontext.ss != USER_DS))
-		return sigreturn_bad(t);
+		return -EFAULT;
 	sigcontext_apply(regs, &uc.uc_mcontext);
 	regs->orig_rax = -1;
-	if (fpstate_restore(t, uc.uc_mcontext.fpstate) < 0)
-		return sigreturn_bad(t);
+	if (fpstate_restore(t, uc.uc_mcontext.fpstate, c) < 0)
+		return -EFAULT;
 	task_sigaltstack(t, &uc.uc_stack.ss_sp, &uc.uc_stack.ss_size, uc.uc_stack.ss_flags,
 			 regs->rsp);
-	return (int64_t)regs->rax;
+	return 0;
+}
+
+int64_t sys_rt_sigreturn(struct task *t)
+{
+	struct frame_copy c = {0};
+	int err = frame_fetch(t, kernel->pf_ops->regs(t->pt)->rsp, &c);
+
+	t->restart = NULL;
+	if (err == 0)
+		err = frame_restore(t, &c);
+	free(c.buf);
+	return err < 0 ? sigreturn_bad(t) : (int64_t)kernel->pf_ops->regs(t->pt)->rax;
 }
