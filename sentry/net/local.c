@@ -110,6 +110,7 @@ static void tell_peer(struct lsock *peer, bool reset)
 	{
 		AUTO_LOCK(&peer->mu);
 		peer->shut |= peer->fam->inet && !reset ? LSOCK_SHUT_RD : LSOCK_SHUT_BOTH;
+		peer->reset = reset;
 		if (reset)
 			atomic_store(&peer->sk.error, ECONNRESET);
 	}
@@ -203,7 +204,7 @@ static int peer_name(struct lsock *s, struct lname **n)
 			*n = lname_get(s->dest);
 			return 0;
 		}
-		if (s->state != LSOCK_CONNECTED || !p)
+		if (s->state != LSOCK_CONNECTED || !p || (s->fam->inet && s->reset))
 			return -ENOTCONN;
 		lsock_get(p);
 	}

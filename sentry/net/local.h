@@ -83,6 +83,7 @@ struct lsock {
 	unsigned shut; /* LSOCK_SHUT_* */
 	bool dead;     /* the file is gone */
 	bool has_peercred;
+	bool reset;	     /* TCP: cut off by the other end */
 	bool connect_untold; /* TCP: connected, but connect(2) said EINPROGRESS */
 	struct lname *name;		/* referenced */
 	struct linux_ucred peercred;	/* SO_PEERCRED; of a listener: its own */

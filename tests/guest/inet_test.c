@@ -113,6 +113,7 @@ static void tcp(void)
 
 	setsockopt(s, SOL_SOCKET, SO_LINGER, &cut, sizeof(cut));
 	close(s);
+	CHECK_ERR(getpeername(c, (void *)&b, &len), ENOTCONN);
 	CHECK_ERR(read(c, buf, 1), ECONNRESET);
 	close(c);
 	/* Without blocking. */
