@@ -30,6 +30,10 @@
  * If the sentry dies: PTRACE_O_EXITKILL ends the traced ones, the parent's death signal (which each
  * process asks for at birth) the parked ones.
  *
+ * Death: a T other than the first is a zombie until its S has waited for it, and the first one is
+ * not reported before. So if somebody on the host kills a process (a lack of memory, say) while its
+ * first thread runs and its others sleep in the sentry, that is noticed when one of these wakes.
+ *
  * What of a guest reaches the host natively: its page faults, and the three time calls of the
  * legacy vsyscall page, if the host has one; both harmless. int $0x80 and sysenter are stopped like
  * `syscall` and end the process.
