@@ -8,6 +8,13 @@
 
 const struct vfs_special_ops *vfs_special;
 
+static bool never_interrupted(void)
+{
+	return false;
+}
+
+bool (*vfs_interrupted)(void) = never_interrupted;
+
 struct timespec vfs_now(void)
 {
 	struct timespec ts;

@@ -53,6 +53,10 @@ int vfs_removexattr(const struct path *p, const struct cred *cred, const char *n
 void vfs_init_owner(struct inode *dir, const struct cred *cred, uint32_t *mode, uint32_t *uid,
 		    uint32_t *gid);
 
+/* Whether a signal waits for the calling task, so that work which a guest can make long gives up with
+ * -EINTR. Installed by the sentry at start; without it nothing is interrupted. */
+extern bool (*vfs_interrupted)(void);
+
 /* Opening FIFOs, sockets (-ENXIO) and devices; installed by the sentry at start. */
 struct vfs_special_ops {
 	int (*open_fifo)(struct inode *inode, struct file *f);

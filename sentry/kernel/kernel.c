@@ -14,6 +14,7 @@
 #include "sentry/kernel/user_ns.h"
 #include "sentry/mm/mm.h"
 #include "sentry/mm/patch.h"
+#include "vfs/vfs.h"
 
 struct kernel *kernel;
 static bool kernel_dying; /* protected by tasks_lock */
@@ -53,6 +54,7 @@ int kernel_init(const struct kernel_config *cfg, const struct pf_ops *ops, struc
 	}
 	kernel = k;
 	waitq_hooks = &task_waitq_hooks;
+	vfs_interrupted = task_interrupted;
 	patch_init();
 	return 0;
 }

@@ -213,6 +213,7 @@ void task_kick(struct task *t);
 /* Only interrupts guest code: a sleeping system call sleeps on. As task_kick. */
 void task_interrupt(struct task *t);
 uint64_t now_mono_ns(void);
+bool task_interrupted(void); /* current_task has a signal to see to */
 extern const struct waitq_hooks task_waitq_hooks; /* wakes tasks after the queue's lock is free */
 
 /* ---- what system calls use ------------------------------------------------------------------ */

@@ -100,6 +100,14 @@ int task_block_always(struct task *t, uint32_t seq)
 	return block(t, seq, UINT64_MAX, &never);
 }
 
+bool task_interrupted(void)
+{
+	struct task *t = current_task;
+
+	return t && (atomic_load_explicit(&t->work, memory_order_relaxed) ||
+		     atomic_load_explicit(&t->killed, memory_order_relaxed));
+}
+
 /* Wake-ups put off until a wait queue's lock is free. Only words are kept: a task that goes
  * meanwhile leaves at worst one that somebody else waits on, who will test his condition again. */
 #define WAKE_BATCH 16

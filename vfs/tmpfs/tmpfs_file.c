@@ -16,6 +16,7 @@
 #include "vfs/tmpfs/page_pool.h"
 #include "vfs/tmpfs/tmpfs_impl.h"
 #include "vfs/uio.h"
+#include "vfs/vfs.h"
 
 #define SIZE_MAX_FILE ((uint64_t)INT64_MAX)
 #define RUN_PAGES 64 /* the most that is moved by one copy */
@@ -293,7 +294,8 @@ void tmpfs_file_free(struct tmpfs_inode *ti)
 		close(ti->host_fd_ro);
 }
 
-/* Takes a page for each hole in [off, end). All or nothing, as far as the charge goes. */
+/* Takes a page for each hole in [off, end). All or nothing, as far as the charge goes. A signal ends it,
+ * since it may be half of the memory there is; what was taken until then stays. */
 static int pages_allocate(struct tmpfs_inode *ti, uint64_t off, uint64_t end)
 {
 	uint64_t first = off >> POOL_PAGE_SHIFT, last = (end - 1) >> POOL_PAGE_SHIFT;
@@ -312,6 +314,10 @@ static int pages_allocate(struct tmpfs_inode *ti, uint64_t off, uint64_t end)
 
 		if (page_map_get(&ti->pages, i))
 			continue;
+		if (i % 1024 == 0 && vfs_interrupted()) {
+			r = -EINTR;
+			break;
+		}
 		page = page_pool_get(1, &got, &zeroed);
 		if (!page) {
 			r = -ENOSPC;
