@@ -140,6 +140,14 @@ struct socket *file_socket(const struct file *f)
 	return f->ops == &socket_file_ops ? f->priv : NULL;
 }
 
+uint64_t socket_file_timeout(const struct file *f, bool write)
+{
+	struct socket *s = file_socket(f);
+
+	return s ? atomic_load_explicit(write ? &s->sndtimeo : &s->rcvtimeo, memory_order_relaxed)
+		 : 0;
+}
+
 int socket_get(struct task *t, int fd, struct file **f, struct socket **out)
 {
 	int err = fdtable_get(t->files, fd, f);

@@ -128,11 +128,11 @@ void socket_flag_set(struct socket *s, int opt, bool on);
 /* socket_msg.c: blocking. The count, or -errno. */
 int64_t socket_send(struct task *t, struct file *f, struct sock_msg *m);
 int64_t socket_recv(struct task *t, struct file *f, struct sock_msg *m);
-/* Waits for `events` on q: 0 woken, -EINTR, -EAGAIN at the deadline. seq: task_wake_prepare()
- * before the condition was tested; the waiter is on q already. */
 /* Copies an address in: -EINVAL for a bad length. Out: clipped to *ulen, which gets the full length. */
 int sock_addr_from_guest(struct task *t, struct gptr src, int len, struct sock_addr *out);
 int sock_addr_to_guest(struct task *t, const struct sock_addr *a, struct gptr dst,
 		       struct gptr ulen);
-/* Absolute deadline and the error of an interrupted wait for SO_RCVTIMEO, SO_SNDTIMEO. */
+/* The absolute deadline of SO_RCVTIMEO, SO_SNDTIMEO. */
 uint64_t socket_deadline(uint64_t timeo_ns);
+/* SO_RCVTIMEO or SO_SNDTIMEO of a file that is a socket: ns, 0 none. For read(2) and write(2). */
+uint64_t socket_file_timeout(const struct file *f, bool write);

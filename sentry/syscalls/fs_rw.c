@@ -10,8 +10,10 @@
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/file_wait.h"
 #include "sentry/kernel/signal.h"
+#include "sentry/kernel/restart.h"
 #include "sentry/kernel/task.h"
 #include "sentry/mm/usercopy.h"
+#include "sentry/net/socket.h"
 #include "sentry/syscalls/fs_io.h"
 #include "sentry/syscalls/syscalls.h"
 #include "vfs/inode.h"
@@ -61,22 +63,28 @@ int64_t file_read_wait(struct task *t, struct file *f, struct uio *u, const uint
 		       bool nonblock)
 {
 	struct transfer x = {.u = u, .at = off != NULL, .off = off ? *off : 0};
+	uint64_t timeo = socket_file_timeout(f, false);
+	int64_t r = file_wait_op(t, f, POLLIN | POLLRDNORM | POLLRDHUP,
+				 nonblock || file_nonblock(f), socket_deadline(timeo), read_op, &x);
 
-	return file_wait_op(t, f, POLLIN | POLLRDNORM | POLLRDHUP, nonblock || file_nonblock(f),
-			    UINT64_MAX, read_op, &x);
+	/* A wait with a timeout isn't restarted. */
+	return r == -ERESTARTSYS && timeo ? -EINTR : r;
 }
 
 int64_t file_write_wait(struct task *t, struct file *f, struct uio *u, const uint64_t *off,
 			bool nonblock)
 {
 	struct transfer x = {.u = u, .at = off != NULL, .off = off ? *off : 0};
+	uint64_t timeo = socket_file_timeout(f, true);
 	int64_t r;
 
 	x.limit = inode_type(f->inode) == S_IFREG ? task_rlimit(t, RLIMIT_FSIZE) : UINT64_MAX;
-	r = file_wait_op(t, f, POLLOUT | POLLWRNORM, nonblock || file_nonblock(f), UINT64_MAX,
-			 write_op, &x);
+	r = file_wait_op(t, f, POLLOUT | POLLWRNORM, nonblock || file_nonblock(f),
+			 socket_deadline(timeo), write_op, &x);
 	if (r < 0 && x.done)
 		return (int64_t)x.done;
+	if (r == -ERESTARTSYS && timeo)
+		return -EINTR;
 	if (r == -EFBIG && x.limit != UINT64_MAX)
 		task_send_fsize(t);
 	return r;

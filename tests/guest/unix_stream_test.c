@@ -137,6 +137,7 @@ static void flow(void)
 	socketpair(AF_UNIX, SOCK_STREAM, 0, s);
 	setsockopt(s[0], SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 	CHECK_ERR(recv(s[0], big, 1, 0), EAGAIN);
+	CHECK_ERR(read(s[0], big, 1), EAGAIN);
 	CHECK_EQ(getsockopt(s[0], SOL_SOCKET, SO_SNDBUF, &v, &len), 0);
 	CHECK_EQ(v, 212992);
 	v = 5000;
