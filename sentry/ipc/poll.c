@@ -403,10 +403,9 @@ int64_t sys_select(struct task *t, int nfds, struct gptr readfds, struct gptr wr
 		/* Microseconds above a second are carried over, as Linux does here alone. */
 		if (tv.tv_sec < 0 || tv.tv_usec < 0)
 			return -EINVAL;
-		struct timespec ts = {tv.tv_sec + tv.tv_usec / 1000000,
-				      tv.tv_usec % 1000000 * 1000};
+		struct timespec ts = {.tv_nsec = tv.tv_usec % 1000000 * 1000};
 
-		if (ts.tv_sec < 0)
+		if (__builtin_add_overflow(tv.tv_sec, tv.tv_usec / 1000000, &ts.tv_sec))
 			return -EINVAL;
 		timeout_deadline(timespec_to_ns(&ts), &deadline);
 	}
