@@ -240,19 +240,21 @@ static void items_v4(struct lsock *s, const struct lmsg *msg, struct sock_msg *m
 {
 	struct inet_end to = inet_local_end(s, true);
 	struct in_pktinfo info = {.ipi_ifindex = 1};
+	int ttl = msg->ttl;
 
 	memcpy(&info.ipi_addr, to.ip + 12, 4);
 	info.ipi_spec_dst = info.ipi_addr;
 	if (option_value(s, IPPROTO_IP, IP_PKTINFO))
 		item_add(m, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
 	if (option_value(s, IPPROTO_IP, IP_RECVTTL))
-		item_add(m, IPPROTO_IP, IP_TTL, &(int){msg->ttl}, sizeof(int));
+		item_add(m, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
 	if (option_value(s, IPPROTO_IP, IP_RECVTOS))
 		item_add(m, IPPROTO_IP, IP_TOS, &msg->tos, 1);
 }
 
 static void items_v6(struct lsock *s, const struct lmsg *msg, struct sock_msg *m)
 {
+	int ttl = msg->ttl;
 	struct inet_end to = inet_local_end(s, msg->from->sk.domain == AF_INET);
 	struct in6_pktinfo info = {.ipi6_ifindex = 1};
 
@@ -260,7 +262,7 @@ static void items_v6(struct lsock *s, const struct lmsg *msg, struct sock_msg *m
 	if (option_value(s, IPPROTO_IPV6, IPV6_RECVPKTINFO))
 		item_add(m, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
 	if (option_value(s, IPPROTO_IPV6, IPV6_RECVHOPLIMIT))
-		item_add(m, IPPROTO_IPV6, IPV6_HOPLIMIT, &(int){msg->ttl}, sizeof(int));
+		item_add(m, IPPROTO_IPV6, IPV6_HOPLIMIT, &ttl, sizeof(int));
 	if (option_value(s, IPPROTO_IPV6, IPV6_RECVTCLASS))
 		item_add(m, IPPROTO_IPV6, IPV6_TCLASS, &(int){msg->tos}, sizeof(int));
 }

@@ -206,7 +206,7 @@ int proc_show_status(struct text *t, const struct synth_ctx *c)
 	struct cred *cred;
 	struct fs_context *fs = NULL;
 	char state;
-	int tracer, ppid, nfds = 64;
+	int tracer, ppid, pgid = 0, sid = 0, nfds = 64;
 
 	mem_numbers(task, &m);
 	mutex_lock(&kernel->tasks_lock);
@@ -214,6 +214,10 @@ int proc_show_status(struct text *t, const struct synth_ctx *c)
 	cred = cred_get(task->cred);
 	state = state_char(task);
 	ppid = task_ppid_locked(task);
+	if (task->tg->pgrp) {
+		pgid = task->tg->pgrp->pgid;
+		sid = task->tg->pgrp->session->sid;
+	}
 	tracer = ptrace_tracer_locked(task);
 	if (task->fs)
 		fs = fs_context_get(task->fs);
@@ -233,7 +237,7 @@ int proc_show_status(struct text *t, const struct synth_ctx *c)
 	for (uint32_t i = 0; i < cred->ngroups; i++)
 		text_printf(t, "%u ", cred->groups[i]);
 	text_printf(t, "\nNStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", task->tg->tgid,
-		    task->tid, 0, 0);
+		    task->tid, pgid, sid);
 	if (state != 'Z')
 		show_memory(t, &m);
 	text_printf(t,
