@@ -254,7 +254,7 @@ static void items_v4(struct lsock *s, const struct lmsg *msg, struct sock_msg *m
 
 static void items_v6(struct lsock *s, const struct lmsg *msg, struct sock_msg *m)
 {
-	int ttl = msg->ttl;
+	int ttl = msg->ttl, tos = msg->tos;
 	struct inet_end to = inet_local_end(s, msg->from->sk.domain == AF_INET);
 	struct in6_pktinfo info = {.ipi6_ifindex = 1};
 
@@ -264,7 +264,7 @@ static void items_v6(struct lsock *s, const struct lmsg *msg, struct sock_msg *m
 	if (option_value(s, IPPROTO_IPV6, IPV6_RECVHOPLIMIT))
 		item_add(m, IPPROTO_IPV6, IPV6_HOPLIMIT, &ttl, sizeof(int));
 	if (option_value(s, IPPROTO_IPV6, IPV6_RECVTCLASS))
-		item_add(m, IPPROTO_IPV6, IPV6_TCLASS, &(int){msg->tos}, sizeof(int));
+		item_add(m, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(int));
 }
 
 void inet_msg_read(struct lsock *s, const struct lmsg *msg, struct sock_msg *m)
