@@ -40,6 +40,8 @@ static int range_of(struct file *f, const struct linux_flock *fl, struct file_lo
 	default:
 		return -EINVAL;
 	}
+	if (start < 0) /* first, so that adding a negative length can't overflow */
+		return -EINVAL;
 	end = INT64_MAX;
 	if (fl->l_len > 0) {
 		if (__builtin_add_overflow(start, fl->l_len - 1, &end))
