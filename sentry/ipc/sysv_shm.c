@@ -269,7 +269,7 @@ int64_t sys_shmat(struct task *t, int shmid, struct gptr addr, unsigned int flag
 	int prot = PROT_READ | (flags & SHM_RDONLY_FLAG ? 0 : PROT_WRITE) |
 		   (flags & SHM_EXEC_FLAG ? PROT_EXEC : 0);
 	int map = MAP_SHARED;
-	uint64_t at = addr.v, size;
+	uint64_t at = addr.v, size = 0;
 	int64_t r = attach_address(&at, flags);
 
 	if (!r)

@@ -207,8 +207,8 @@ int main(void)
 {
 	char name[32];
 
-	snprintf(name, sizeof(name), "inotify.%d", getpid());
-	REQUIRE(mkdir(name, 0700) == 0 && chdir(name) == 0 && mkdir("dir", 0700) == 0);
+	snprintf(name, sizeof(name), "inotify.XXXXXX");
+	REQUIRE(mkdtemp(name) && chdir(name) == 0 && mkdir("dir", 0700) == 0);
 	fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	REQUIRE(fd >= 0);
 	CHECK_ERR(read(fd, queue, sizeof(queue)), EAGAIN);
