@@ -32,7 +32,8 @@ verdict() { # verdict NAME STATUS OUTPUT
 run_one() {
 	local name=$1 dir log status
 	dir=$(mktemp -d "${TMPDIR:-/tmp}/sentry-test.XXXXXX") || exit 1
-	trap 'rm -rf "$dir"' EXIT
+	# shellcheck disable=SC2064 # now: the variable is local
+	trap "rm -rf '$dir'" EXIT
 	chmod 777 "$dir"
 	log=$results/$name.log
 	mkdir "$dir/native" "$dir/work" && chmod 777 "$dir/native" "$dir/work"

@@ -19,7 +19,8 @@ run_one() {
 	script=$(realpath "$1")
 	name=$(basename "$script" .sh)
 	dir=$(mktemp -d "${TMPDIR:-/tmp}/sentry-test.XXXXXX") || exit 1
-	trap 'rm -rf "$dir"' EXIT
+	# shellcheck disable=SC2064 # now: the variable is local
+	trap "rm -rf '$dir'" EXIT
 	work=$dir/work
 	log=$results/$name.log
 	mkdir "$work"
