@@ -173,11 +173,16 @@ kill_test() { # kill_test NAME WHICH: kills the launcher, or the WHICHth of its 
 	all=$(tree $pid)
 	case $2 in
 	launcher) victim=$pid ;;
-	sentry | sentry-gofer)
+	stubs) # all guest processes, asleep in system calls
+		victim=
+		for p in $all; do [ "$(cat /proc/"$p"/comm)" = memfd:stub ] && victim+=" $p"; done
+		;;
+	sentry | gofer)
 		for victim in $all; do [ "$(cat /proc/"$victim"/comm)" = "$2" ] && break; done
 		;;
 	esac
-	kill -9 "$victim"
+	# shellcheck disable=SC2086 # a list
+	kill -9 $victim
 	for ((i = 0; i < 60; i++)); do
 		left=
 		for p in $pid $all; do
@@ -185,8 +190,8 @@ kill_test() { # kill_test NAME WHICH: kills the launcher, or the WHICHth of its 
 		done
 		[ -z "$left" ] && break
 		# A sandbox without its gofer may go on; it must end when asked.
-		[ "$2" = sentry-gofer ] && [ $i = 10 ] && kill -TERM $pid
-		[ "$2" = sentry-gofer ] && [ $i = 20 ] && kill -KILL $pid
+		[ "$2" = gofer ] && [ $i = 10 ] && kill -TERM $pid
+		[ "$2" = gofer ] && [ $i = 20 ] && kill -KILL $pid
 		sleep 0.1
 	done
 	wait $pid 2>/dev/null
@@ -200,6 +205,7 @@ kill_test() { # kill_test NAME WHICH: kills the launcher, or the WHICHth of its 
 }
 kill_test kill-launcher launcher
 kill_test kill-sentry sentry
-kill_test kill-gofer sentry-gofer
+kill_test kill-gofer gofer
+kill_test kill-stubs stubs
 
 results_end cli

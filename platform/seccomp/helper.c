@@ -69,6 +69,9 @@ static void death_serve(struct platform *p, struct pf_space *s)
 	space_mark_dead(s);
 	if (s == p->zygote && !atomic_load(&p->stopping_soon))
 		log_error("the zygote died: no new address spaces can be made");
+	if (s != p->zygote && !atomic_load(&s->ending) && !atomic_load(&p->stopping_soon) &&
+	    p->cfg.on_death)
+		p->cfg.on_death(s);
 	space_put(s);
 }
 

@@ -77,6 +77,7 @@ struct pf_space {
 	int arena_fd;
 	uint64_t vdso;
 	atomic_bool dead;
+	atomic_bool ending; /* we kill it ourselves */
 
 	struct mutex copy_mu; /* one copy by a borrowed thread at a time */
 

@@ -74,6 +74,21 @@ static bool task_kill(struct task *t, void *ctx)
 	return true;
 }
 
+static bool task_kill_if_in(struct task *t, void *space)
+{
+	if (t->mm && t->mm->space == space && !t->exiting && !t->tg->exiting)
+		task_group_exit_locked(t->tg, SIGKILL);
+	return true;
+}
+
+void kernel_space_died(struct pf_space *s)
+{
+	if (!kernel)
+		return;
+	AUTO_LOCK(&kernel->tasks_lock);
+	task_each_locked(task_kill_if_in, s);
+}
+
 void kernel_kill_all(void)
 {
 	AUTO_LOCK(&kernel->tasks_lock);

@@ -58,6 +58,8 @@ int kernel_init(const struct kernel_config *cfg, const struct pf_ops *ops, struc
 int kernel_wait(void);
 /* Kills everything: SIGKILL to all tasks; used for --timeout and fatal signals. */
 void kernel_kill_all(void);
+/* pf_config.on_death: the processes in s die as by SIGKILL, wherever they sleep. */
+void kernel_space_died(struct pf_space *s);
 /* What the guest sees as memory of the machine: --memory, else the host's; and what is not in use
  * of it. */
 void kernel_memory(uint64_t *total, uint64_t *avail);
