@@ -235,7 +235,7 @@ static void bench_memory(void)
 int main(int argc, char **argv)
 {
 	cpu_set_t cpus;
-	struct pf_config cfg = {.name = "seccomp", .zygote_fd = -1};
+	struct pf_config cfg = {.name = "seccomp"};
 	uint64_t a;
 
 	bench_native_fork();

@@ -76,7 +76,6 @@ struct pf_config {
 	bool no_patch;		/* leave the guest's code alone */
 	size_t spare_stubs;	/* how many to keep forked ahead */
 	bool have_pid_namespace;/* else stubs need PDEATHSIG */
-	int zygote_fd;		/* reserved; -1 */
 	/* The host process of s is gone, and nobody here asked for that: its threads may all be
 	 * stopped, so no run() tells. On a thread of the platform's, no lock held. May be NULL. */
 	void (*on_death)(struct pf_space *s);

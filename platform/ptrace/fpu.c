@@ -120,32 +120,6 @@ int ptrace_fpu_get(struct pf_thread *t, void *buf, size_t cap)
 	return (int)p->fp_size;
 }
 
-/* True if buf has the extended format; then *size is checked against len. */
-static bool is_extended(const uint8_t *buf, size_t len, uint32_t *size)
-{
-	struct fp_sw sw;
-	uint32_t magic2;
-
-	memcpy(&sw, buf + FP_SW, sizeof(sw));
-	if (sw.magic1 != FP_MAGIC1 || sw.xstate_size > len ||
-	    sw.xstate_size < FP_FXSAVE_SIZE + sizeof(struct fp_header) ||
-	    len - sw.xstate_size < sizeof(magic2))
-		return false;
-	memcpy(&magic2, buf + sw.xstate_size, sizeof(magic2));
-	*size = sw.xstate_size;
-	return magic2 == FP_MAGIC2;
-}
-
-static int header_check(const struct platform *p, const struct fp_header *h)
-{
-	if (h->xstate_bv & ~p->fp_features || h->xcomp_bv)
-		return -EINVAL;
-	for (unsigned i = 0; i < 6; i++)
-		if (h->reserved[i])
-			return -EINVAL;
-	return 0;
-}
-
 static int image_load(struct pf_thread *t, uint8_t *image)
 {
 	size_t n = t->space->p->regset_size;
@@ -168,9 +142,9 @@ int ptrace_fpu_set(struct pf_thread *t, const void *buf, size_t len)
 	memcpy(&mxcsr, (const uint8_t *)buf + FP_MXCSR, sizeof(mxcsr));
 	if (mxcsr & ~p->mxcsr_mask)
 		return -EINVAL;
-	if (p->fp_features && is_extended(buf, len, &n)) {
+	if (p->fp_features && fp_is_extended(buf, len, &n)) {
 		memcpy(&h, (const uint8_t *)buf + FP_FXSAVE_SIZE, sizeof(h));
-		if (header_check(p, &h))
+		if (fp_header_check(p->fp_features, &h))
 			return -EINVAL;
 		if (n > p->fp_size - sizeof(uint32_t))
 			n = p->fp_size - sizeof(uint32_t);

@@ -13,7 +13,6 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/rseq.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -23,6 +22,7 @@
 #include "abi/base/cleanup.h"
 #include "abi/base/log.h"
 #include "platform/ptrace/impl.h"
+#include "platform/host_limits.h"
 
 #define TEMP_CODE 0x200000000000UL
 #define TEMP_VDSO 0x210000000000UL
@@ -58,33 +58,6 @@ static void vdso_parts_read(struct vdso_parts *v)
 }
 
 /* ---- in the child ---------------------------------------------------------------------------- */
-
-/* A core handler that is a pipe runs whatever the limit is, unless it is 1. */
-static void limits_set(void)
-{
-	static const struct {
-		int what;
-		rlim_t value;
-	} limits[] = {{RLIMIT_NOFILE, 16}, {RLIMIT_MEMLOCK, 0}, {RLIMIT_CORE, 1}};
-
-	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
-		setrlimit(limits[i].what, &(struct rlimit){limits[i].value, limits[i].value});
-}
-
-/* A little more eligible than the sentry: memory pressure ends a guest process first. */
-static void oom_score_raise(void)
-{
-	char buf[16] = "0";
-	int v;
-	AUTO(fd) int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
-
-	if (fd < 0 || read(fd, buf, sizeof(buf) - 1) <= 0)
-		return;
-	v = atoi(buf) + 100;
-	snprintf(buf, sizeof(buf), "%d", v > 1000 ? 1000 : v);
-	if (pwrite(fd, buf, strlen(buf), 0) < 0)
-		log_debug("oom_score_adj: %s", strerror(errno));
-}
 
 /* What the host keeps for a thread in its memory, which is about to vanish. */
 static void thread_memory_forget(void)
@@ -135,13 +108,13 @@ static _Noreturn void child_main(int sock, pid_t parent)
 	memcpy(code, ptstub_begin, n);
 	mprotect(code, PTSTUB_PAGE, PROT_READ | PROT_EXEC);
 	setpgid(0, 0);
-	oom_score_raise();
+	host_oom_score_raise();
 	if (dup2(sock, 0) < 0)
 		_exit(1);
 	syscall(SYS_close_range, 1, ~0U, 0);
 	signals_default();
 	privileges_drop();
-	limits_set();
+	host_limits_set();
 	thread_memory_forget();
 	if (getppid() != parent || write(0, &ok, 1) != 1)
 		_exit(1);

@@ -217,33 +217,6 @@ void fp_trailer_write(struct platform *p, void *fp)
 	memcpy((uint8_t *)fp + FP_SW, &sw, sizeof(sw));
 }
 
-/* True if buf has the extended format; then *xstate_size is checked against len. */
-static bool fp_is_extended(const void *buf, size_t len, uint32_t *xstate_size)
-{
-	const uint8_t *b = buf;
-	struct fp_sw sw;
-	uint32_t magic2;
-
-	memcpy(&sw, b + FP_SW, sizeof(sw));
-	if (sw.magic1 != FP_MAGIC1 || sw.xstate_size > len ||
-	    sw.xstate_size < FP_FXSAVE_SIZE + sizeof(struct fp_header) ||
-	    len - sw.xstate_size < sizeof(magic2))
-		return false;
-	memcpy(&magic2, b + sw.xstate_size, sizeof(magic2));
-	*xstate_size = sw.xstate_size;
-	return magic2 == FP_MAGIC2;
-}
-
-static int fp_header_check(const struct platform *p, const struct fp_header *h)
-{
-	if (h->xstate_bv & ~p->fp_features || h->xcomp_bv)
-		return -EINVAL;
-	for (unsigned i = 0; i < 6; i++)
-		if (h->reserved[i])
-			return -EINVAL;
-	return 0;
-}
-
 int seccomp_fpu_set(struct pf_thread *t, const void *buf, size_t len)
 {
 	struct platform *p = t->space->p;
@@ -261,7 +234,7 @@ int seccomp_fpu_set(struct pf_thread *t, const void *buf, size_t len)
 		return -EINVAL;
 	if (p->fp_features && fp_is_extended(buf, len, &n)) {
 		memcpy(&h, (const uint8_t *)buf + FP_FXSAVE_SIZE, sizeof(h));
-		if (fp_header_check(p, &h))
+		if (fp_header_check(p->fp_features, &h))
 			return -EINVAL;
 		if (n > p->fp_size - 4)
 			n = p->fp_size - 4;

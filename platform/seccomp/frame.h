@@ -1,6 +1,8 @@
 /* The signal frame as the host kernel lays it out (arch/x86/include/uapi/asm/sigcontext.h). */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "platform/platform.h"
@@ -61,3 +63,9 @@ struct fp_header {
 
 _Static_assert(sizeof(struct fp_sw) == 48, "struct _fpx_sw_bytes");
 _Static_assert(sizeof(struct fp_header) == 64, "XSAVE header");
+
+/* Of untrusted bytes, for both platforms (fp_image.c). True if buf, of at least FP_FXSAVE_SIZE, has the
+ * extended format; then *xstate_size is checked against len. */
+bool fp_is_extended(const void *buf, size_t len, uint32_t *xstate_size);
+/* -EINVAL for a feature that is not in `features`, compaction, or reserved words. */
+int fp_header_check(uint64_t features, const struct fp_header *h);

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -18,6 +17,7 @@
 
 #include "abi/base/cleanup.h"
 #include "abi/base/log.h"
+#include "platform/host_limits.h"
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U
@@ -41,33 +41,6 @@ static int stub_file(int *out)
 	return 0;
 }
 
-/* A core handler that is a pipe runs whatever the limit is, unless it is 1. */
-static void limits_set(void)
-{
-	static const struct {
-		int what;
-		rlim_t value;
-	} limits[] = {{RLIMIT_NOFILE, 16}, {RLIMIT_MEMLOCK, 0}, {RLIMIT_CORE, 1}};
-
-	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
-		setrlimit(limits[i].what, &(struct rlimit){limits[i].value, limits[i].value});
-}
-
-/* A little more eligible than the sentry: memory pressure ends a guest process first. */
-static void oom_score_raise(void)
-{
-	char buf[16] = "0";
-	int v;
-	AUTO(fd) int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
-
-	if (fd < 0 || read(fd, buf, sizeof(buf) - 1) <= 0)
-		return;
-	v = atoi(buf) + 100;
-	snprintf(buf, sizeof(buf), "%d", v > 1000 ? 1000 : v);
-	if (pwrite(fd, buf, strlen(buf), 0) < 0)
-		log_debug("oom_score_adj: %s", strerror(errno));
-}
-
 static _Noreturn void zygote_exec(int sock, int arena, int exe)
 {
 	static char name[] = "stub";
@@ -82,8 +55,8 @@ static _Noreturn void zygote_exec(int sock, int arena, int exe)
 	syscall(SYS_close_range, 3, ~0U, 0);
 	setpgid(0, 0);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	oom_score_raise();
-	limits_set();
+	host_oom_score_raise();
+	host_limits_set();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	syscall(SYS_execveat, 2, "", argv, envp, AT_EMPTY_PATH);

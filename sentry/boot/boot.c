@@ -106,7 +106,6 @@ static int start_kernel(struct boot *b)
 		.no_patch = b->cfg->no_patch,
 		.spare_stubs = 1,
 		.have_pid_namespace = b->cfg->have_pid_namespace,
-		.zygote_fd = -1,
 		.on_death = kernel_space_died,
 	};
 	struct kernel_config kcfg = {

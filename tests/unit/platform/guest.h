@@ -33,7 +33,6 @@ static inline void platform_up(void)
 	struct pf_config cfg = {
 		.name = PLATFORM_NAME,
 		.spin_allowed = sysconf(_SC_NPROCESSORS_ONLN) > 1,
-		.zygote_fd = -1,
 	};
 
 	log_init("test", 2, getenv("TEST_DEBUG") ? LOG_DEBUG : LOG_WARN);
