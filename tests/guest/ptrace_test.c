@@ -2,7 +2,6 @@
 #include <elf.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -339,22 +338,23 @@ static void seize_and_interrupt(void)
 	CHECK_EQ(wait_status(pid), SIGKILL);
 }
 
-static atomic_int thread_go;
-
-static void *thread_body(void *arg)
+static void *thread_body(void *tid)
 {
-	while (!atomic_load(&thread_go))
-		usleep(1000);
+	*(pid_t *)tid = (pid_t)syscall(SYS_gettid);
 	return NULL;
 }
 
+/* Exits when the tracer has waited for the thread: a thread's status becomes that of its group as
+   soon as the group exits, even if the thread had come to its own end before. */
 static void make_thread(void)
 {
+	pid_t tid = 0;
 	pthread_t t;
 
-	atomic_store(&thread_go, 1);
-	pthread_create(&t, NULL, thread_body, NULL);
+	pthread_create(&t, NULL, thread_body, &tid);
 	pthread_join(t, NULL);
+	while (tid > 0 && syscall(SYS_tgkill, getpid(), tid, 0) == 0)
+		usleep(1000);
 	_exit(8);
 }
 
