@@ -91,6 +91,18 @@ static void do_write1(void)
 		die("write");
 }
 
+static void do_read4k(void)
+{
+	if (read(fd_zero, buf, 4096) != 4096)
+		die("read");
+}
+
+static void do_write4k(void)
+{
+	if (write(fd_null, buf, 4096) != 4096)
+		die("write");
+}
+
 static void do_pread4k(void)
 {
 	if (pread(fd_file, buf, 4096, 8192) != 4096)
@@ -367,6 +379,8 @@ static const struct bench {
 	{"clock_gettime", do_clock, 1, NULL, NULL},
 	{"read_1_zero", do_read1, 1, NULL, NULL},
 	{"write_1_null", do_write1, 1, NULL, NULL},
+	{"read_4k_zero", do_read4k, 1, NULL, NULL},
+	{"write_4k_null", do_write4k, 1, NULL, NULL},
 	{"pread_4k_tmp", do_pread4k, 1, NULL, NULL},
 	{"pread_64k_tmp", do_pread64k, 1, NULL, NULL},
 	{"stat", do_stat, 1, NULL, NULL},

@@ -1,4 +1,4 @@
-# Benchmarks: make bench [BENCH_ARGS='--quick --cpu 0']; figures and a page go to build/bench/.
+# Benchmarks: make bench [BENCH_ARGS='--quick --only 'fork*'']; figures and a page go to build/bench/.
 $(BUILD)/bench/micro: bench/micro.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -O2 -Wall -Wextra -o $@ $< -pthread
