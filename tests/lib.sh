@@ -21,6 +21,13 @@ result() { # result NAME pass|fail|skip [FILE-WITH-OUTPUT]
 	return 0
 }
 
+results_failed() { # the names of the tests that failed
+	local f
+	for f in "$results"/*.result; do
+		[ "$(head -n 1 "$f")" = fail ] && sed -n 2p "$f"
+	done
+}
+
 # Prints 'N passed, N failed' and fails if any test did.
 results_end() { # results_end WHAT
 	local passed failed skipped

@@ -6,7 +6,8 @@
 #   ONLY=pattern    only the tests whose name matches
 #   PLATFORMS="a b" the platforms to run on (default: "seccomp ptrace")
 #   JOBS=n          tests side by side (default: 2)
-# Exit status 77 of a test means: this host can't do it.
+# Exit status 77 of a test means: this host can't do it. A test that fails beside others is run once
+# more alone: what fails then, too, has failed; what passes then is told ("unsteady") and wants a look.
 cd "$(dirname "$0")/.." || exit 1
 . tests/lib.sh
 build=$(realpath "$1")
@@ -62,4 +63,9 @@ for name in "${@:3}"; do
 	# shellcheck disable=SC2053 # a pattern on purpose
 	[[ $name == ${ONLY-*} ]] && printf '%s\n' "$name"
 done | nice xargs -r -P "${JOBS-2}" -n 1 "$0" "$build" "$results" --one
+for name in $(results_failed | sed 's:.*/::' | sort -u); do
+	echo "again $name, alone"
+	"$0" "$build" "$results" --one "$name"
+	results_failed | grep -q "/$name\$" || echo "unsteady  $name"
+done
 results_end "guest tests"
