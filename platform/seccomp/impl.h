@@ -63,6 +63,7 @@ struct platform {
 	size_t nspares;			    /* protected by mu */
 	struct cond spare_taken;
 
+	pid_t orphans_of; /* us, if the host doesn't end stubs with our pid namespace; or 0 */
 	uint64_t interrupt_deadline_ns, command_deadline_ns; /* immutable, except in tests */
 };
 

@@ -38,6 +38,7 @@ static int seccomp_start(const struct pf_config *cfg, struct platform **out)
 		return -ENOMEM;
 	p->cfg = *cfg;
 	p->listener = p->epoll = p->event = -1;
+	p->orphans_of = cfg->have_pid_namespace ? 0 : getpid();
 	p->procfd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	mutex_init(&p->zygote_mu, LOCK_NONE);
 	mutex_init(&p->mu, LOCK_NONE);

@@ -206,7 +206,7 @@ static int child_clone(struct pf_thread *caller, struct pf_thread *child)
 	struct pf_space *s = child->space, *parent = caller->space;
 	struct slot_cmd cmd = {
 		.op = CMD_FORK,
-		.a = {slot_guest_addr(0) + child->uc_off, !s->p->cfg.have_pid_namespace},
+		.a = {slot_guest_addr(0) + child->uc_off, s->p->orphans_of},
 	};
 	struct approval a = {.tid = caller->tid, .flags = STUB_CLONE_PROCESS};
 	int sock[2], r;

@@ -41,7 +41,8 @@ static int stub_file(int *out)
 	return 0;
 }
 
-static _Noreturn void zygote_exec(int sock, int arena, int exe)
+/* sentry: the process to end with, or 0 */
+static _Noreturn void zygote_exec(int sock, int arena, int exe, pid_t sentry)
 {
 	static char name[] = "stub";
 	char *const argv[] = {name, NULL}, *const envp[] = {NULL};
@@ -54,6 +55,8 @@ static _Noreturn void zygote_exec(int sock, int arena, int exe)
 		_exit(1);
 	syscall(SYS_close_range, 3, ~0U, 0);
 	setpgid(0, 0);
+	if (sentry && (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != sentry))
+		_exit(1);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	host_oom_score_raise();
 	host_limits_set();
@@ -98,12 +101,12 @@ static int zygote_try(struct platform *p, struct pf_space *s, struct slot *slot,
 		return -errno;
 	AUTO(fd) int theirs = sock[1];
 	AUTO(fd) int ours = sock[0];
-	*cfg = (struct zygote_config){!p->cfg.have_pid_namespace, 1, 1};
+	*cfg = (struct zygote_config){p->orphans_of, 1, 1};
 	*first = fork();
 	if (*first < 0)
 		return -errno;
 	if (*first == 0)
-		zygote_exec(theirs, s->arena_fd, exe);
+		zygote_exec(theirs, s->arena_fd, exe, cfg->sentry);
 	close(steal_fd(&theirs));
 	r = hello_receive(ours, h, &p->listener);
 	if (r)

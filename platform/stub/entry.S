@@ -96,10 +96,11 @@ stub_restorer:
 	syscall
 	ud2
 
-/* long stub_fork(long flags, int arena, int sock, uint64_t uc, long pdeathsig)
+/* long stub_fork(long flags, int arena, int sock, uint64_t uc, long sentry)
  *
  * The stack lies in the parent's arena, which is MADV_DONTFORK: the child has none until it has
- * mapped its own, so up to there it lives in registers. */
+ * mapped its own, so up to there it lives in registers. With `sentry` not 0 it is to die with the
+ * process of this id: its parent, unless that has ended before the child asked for the signal. */
 	.globl	stub_fork
 stub_fork:
 	push	%r12
@@ -152,6 +153,10 @@ stub_fork:
 	mov	$9, %esi		/* SIGKILL */
 	mov	$__NR_prctl, %eax
 	syscall
+	mov	$__NR_getppid, %eax
+	syscall
+	cmp	%rax, %r15
+	jne	9f
 2:	lea	-256(%r14), %rsp
 	and	$-16, %rsp
 	mov	%r14, %rdi

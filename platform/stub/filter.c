@@ -187,7 +187,17 @@ static void clone_rules(struct builder *b, unsigned action)
 	rule_end(b, action);
 }
 
-static void build(struct builder *b, unsigned clone_action)
+/* getppid tells a guest that jumps to it the sentry's process id, which it can do nothing with. */
+static void orphan_rules(struct builder *b)
+{
+	rule_begin(b, __NR_prctl);
+	arg32_eq(b, 0, PR_SET_PDEATHSIG);
+	arg32_eq(b, 1, 9);
+	rule_end(b, SECCOMP_RET_ALLOW);
+	allow(b, __NR_getppid);
+}
+
+static void build(struct builder *b, unsigned clone_action, int orphans_end)
 {
 	static const unsigned char futex_ops[] = {FUTEX_WAIT,	     FUTEX_WAKE,
 						  FUTEX_WAIT_BITSET, FUTEX_WAKE_BITSET,
@@ -222,10 +232,8 @@ static void build(struct builder *b, unsigned clone_action)
 	emit(b, BPF_JMP | BPF_JEQ | BPF_K, 0x1001 /* ARCH_SET_GS */, 1, 0);
 	emit(b, BPF_JMP | BPF_JEQ | BPF_K, 0x1002 /* ARCH_SET_FS */, 0, FAIL);
 	rule_end(b, SECCOMP_RET_ALLOW);
-	rule_begin(b, __NR_prctl);
-	arg32_eq(b, 0, PR_SET_PDEATHSIG);
-	arg32_eq(b, 1, 9);
-	rule_end(b, SECCOMP_RET_ALLOW);
+	if (orphans_end)
+		orphan_rules(b);
 	ret(b, SECCOMP_RET_TRAP);
 }
 
@@ -237,17 +245,17 @@ static long install(struct builder *b, unsigned flags)
 		    &prog);
 }
 
-long stub_install_filter(int want_listener)
+long stub_install_filter(int want_listener, int orphans_end)
 {
 	struct builder b;
 	long r;
 
 	if (want_listener) {
-		build(&b, SECCOMP_RET_USER_NOTIF);
+		build(&b, SECCOMP_RET_USER_NOTIF, orphans_end);
 		r = install(&b, SECCOMP_FILTER_FLAG_NEW_LISTENER);
 		if (r >= 0)
 			return r;
 	}
-	build(&b, SECCOMP_RET_ALLOW);
+	build(&b, SECCOMP_RET_ALLOW, orphans_end);
 	return install(&b, 0);
 }

@@ -75,7 +75,7 @@ enum {
 	CMD_FIRST = 0x1000,
 	CMD_MMAP_FD = CMD_FIRST, /* receive a descriptor, mmap it, close it; args as mmap */
 	CMD_FORK,	/* receive arena and socket, clone a process; a[0] its ucontext, a[1]
-			 * whether it is to ask for its parent's death signal */
+			 * the sentry's process id if it is to end with the sentry, or 0 */
 	CMD_THREAD,	/* clone a thread; a[0] its ucontext */
 	CMD_EXIT,	/* end this thread; never reports */
 	CMD_CMPXCHG32,	/* a[0] address, a[1] expected, a[2] desired; the value found, or -errno */
@@ -159,7 +159,7 @@ struct zygote_hello {
 
 /* What the sentry tells the zygote, at the start of slot 0's window. */
 struct zygote_config {
-	uint32_t pdeathsig;
+	uint32_t sentry; /* the process with whose end stubs are to end, or 0 */
 	uint32_t want_listener;
 	uint32_t want_userns;
 };

@@ -15,7 +15,7 @@ extern const char stub_blob_start[], stub_blob_end[]; /* stub.lds */
 _Noreturn void stub_jump(void *arg, uint64_t stack, uint64_t to);
 _Noreturn void stub_return(uint64_t uc);
 void stub_restorer(void);
-long stub_fork(long flags, int arena, int sock, uint64_t uc, long pdeathsig);
+long stub_fork(long flags, int arena, int sock, uint64_t uc, long sentry);
 long stub_clone(long flags, uint64_t stack, void (*fn)(uint64_t), uint64_t arg);
 _Noreturn void stub_exit(void);
 int64_t stub_cmpxchg32(uint64_t p, uint32_t expect, uint32_t desired);
@@ -35,8 +35,9 @@ void stub_fast_interrupted(uint64_t *regs);
 /* commands.c: runs the slot's commands */
 void stub_run_commands(struct slot *s);
 
-/* filter.c: 0, a listener's descriptor, or -errno */
-long stub_install_filter(int want_listener);
+/* filter.c: 0, a listener's descriptor, or -errno. orphans_end: with the calls by which a child sees to
+ * its end with the sentry's */
+long stub_install_filter(int want_listener, int orphans_end);
 
 /* zygote.c */
 _Noreturn void zygote_load(uint64_t *stack);

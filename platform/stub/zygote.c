@@ -236,9 +236,12 @@ static _Noreturn void zygote_b(uint64_t arg)
 	long r;
 
 	signals_init(b);
-	if (b->cfg.pdeathsig)
+	if (b->cfg.sentry) {
 		sys2(__NR_prctl, 1 /* PR_SET_PDEATHSIG */, 9);
-	r = stub_install_filter(b->cfg.want_listener);
+		if (sys0(__NR_getppid) != b->cfg.sentry)
+			die(4);
+	}
+	r = stub_install_filter(b->cfg.want_listener, b->cfg.sentry != 0);
 	if (r < 0)
 		fail(b, 3, r);
 	else
