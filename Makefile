@@ -15,7 +15,11 @@ CFLAGS += -std=gnu17 $(OPT) $(WARN) $(SAN) -pthread -fno-strict-aliasing -fno-om
 LDLIBS += -lseccomp -lcapstone -pthread
 # Static, but position-independent: a third of the start of a small program would go to the dynamic
 # linker. Builds with sanitizers can't be.
-LINK ?= $(if $(SAN),,-static-pie)
+# Of capstone, only x86 is linked: the other architectures' tables are pointers that each start would relocate.
+FOREIGN := AArch64 ARM BPF EVM M680X M68K MOS65XX Mips PPC RISCV SH Sparc SystemZ TMS320C64x TRICORE \
+	WASM XCore
+FOREIGN_FLAGS := $(foreach a,$(FOREIGN),-Wl,--defsym,$(a)_global_init=0,--defsym,$(a)_option=0)
+LINK ?= $(if $(SAN),,-static-pie $(FOREIGN_FLAGS))
 OBJ := $(BUILD)/obj
 
 FOLDERS := abi platform vfs gofer sentry
