@@ -1,9 +1,9 @@
 # Benchmarks: make bench [BENCH_ARGS='--quick --only 'fork*'']; figures and a page go to build/bench/.
-$(BUILD)/bench/micro: bench/micro.c
+$(BUILD)/bench/%: bench/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -O2 -Wall -Wextra -o $@ $< -pthread
 
-bench: $(BUILD)/sentry $(BUILD)/bench/micro
+bench: $(BUILD)/sentry $(BUILD)/bench/micro $(BUILD)/bench/threads
 	bench/run $(BUILD)/sentry --json $(BUILD)/bench/report.json \
 		--html $(BUILD)/bench/report.html $(BENCH_ARGS)
 

@@ -2,7 +2,7 @@
  *
  *	S: frame_store, commands into the slot
  *	S: state = RESUME, wakes T if it sleeps        T: runs commands, state = RUN, rt_sigreturn
- *	S: spins, then sleeps on the state word         T: ... traps: state = STOPPED, wakes S
+ *	S: spins or yields, then sleeps on the word     T: ... traps: state = STOPPED, wakes S
  *	S: frame_load
  *
  * The word can be written by the guest, and a sleeper on it can be requeued by it: so every sleep
@@ -70,6 +70,18 @@ static bool spin_for(struct pf_thread *t, uint64_t cycles)
 	return false;
 }
 
+/* Lets T have the CPU that S is on; true once it has stopped. Where T runs on another, or goes on for
+ * long, this is over soon: it yields to nobody, or is back after T's time slice. */
+static bool yield_for(struct pf_thread *t, unsigned yields)
+{
+	while (yields--) {
+		sched_yield();
+		if (__atomic_load_n(&t->slot->state, __ATOMIC_ACQUIRE) == SLOT_STOPPED)
+			return true;
+	}
+	return false;
+}
+
 /* One bounded sleep until the state word is not `state`. */
 static void sleep_on(struct pf_thread *t, uint32_t state)
 {
@@ -85,7 +97,7 @@ int handover_wait(struct pf_thread *t, enum wait_for what, uint64_t spin)
 {
 	struct slot *s = t->slot;
 	struct pf_space *space = t->space;
-	bool hit = spin && spin_for(t, spin);
+	bool hit = spin ? spin_for(t, spin) : yield_for(t, regime_yields(t));
 	uint64_t started = 0;
 
 	for (;;) {
@@ -126,15 +138,6 @@ static bool take_interrupt(struct pf_thread *t, struct pf_event *ev)
 	return true;
 }
 
-static bool take_late_fault(struct pf_thread *t, struct pf_event *ev)
-{
-	if (!t->window.faulted)
-		return false;
-	t->window.faulted = false;
-	ev->kind = PF_LATE_FAULT;
-	return true;
-}
-
 /* False: nothing that the caller should see (an interrupt that was taken back). */
 static bool event_decode(struct pf_thread *t, struct pf_event *ev)
 {
@@ -145,7 +148,6 @@ static bool event_decode(struct pf_thread *t, struct pf_event *ev)
 		ev->kind = PF_DEAD;
 		return true;
 	}
-	window_open(t, signo == SIGSYS);
 	switch (signo) {
 	case STUB_SIG_INTERRUPT:
 		return take_interrupt(t, ev);
@@ -158,6 +160,7 @@ static bool event_decode(struct pf_thread *t, struct pf_event *ev)
 		ev->args[4] = t->regs.r8;
 		ev->args[5] = t->regs.r9;
 		t->regs.orig_rax = ev->nr;
+		memory_window(t, true);
 		return true;
 	case SIGSEGV:
 	case SIGBUS:
@@ -178,13 +181,12 @@ static bool run_begin(struct pf_thread *t, struct pf_event *ev, uint64_t *spin)
 {
 	borrow_lock(t);
 	atomic_store(&t->running, true);
-	if (take_interrupt(t, ev) || take_late_fault(t, ev)) {
+	if (take_interrupt(t, ev)) {
 		atomic_store(&t->running, false);
 		borrow_unlock(t);
 		return false;
 	}
-	window_close(t);
-	window_send(t);
+	memory_window(t, false);
 	frame_store(t);
 	t->slot->ncmd = calls_send(t);
 	regime_active(t, true);
@@ -207,8 +209,7 @@ void seccomp_run(struct pf_thread *t, struct pf_event *ev)
 			return;
 		}
 		calls_collect(t);
-		t->window.faulted = !window_sent(t);
-		r = take_late_fault(t, ev) || event_decode(t, ev);
+		r = event_decode(t, ev);
 		atomic_store(&t->running, false);
 		if (r)
 			return;
@@ -232,7 +233,6 @@ void seccomp_interrupt_clear(struct pf_thread *t)
 
 void seccomp_will_block(struct pf_thread *t)
 {
-	window_flush(t);
 	regime_active(t, false);
 	__atomic_store_n(&t->slot->yields, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&t->slot->spin, 0, __ATOMIC_RELAXED);

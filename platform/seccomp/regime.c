@@ -1,23 +1,30 @@
 /* Which way of handing over pays for a thread, and where S runs.
  *
- * Waking a CPU that sleeps costs 50-200 us, a switch between two threads of one CPU 4, a look at a
- * word that another CPU wrote 0.1. So there are two regimes:
+ * Waking a CPU that sleeps costs 50-200 us, a switch between two threads of one CPU 1.5, putting one to
+ * sleep and waking it 1-2 more, a look at a word that another CPU wrote 0.1. So:
  *
  *	one CPU  S is pinned to the CPU that T told last. T wakes S and yields to it; S answers
  *	         and sleeps, which brings T back. No other CPU is ever woken.
+ *	tandem   The same, but S yields to T instead of sleeping, so that nobody has to be woken;
+ *	         it sleeps after a few yields that T did not answer.
  *	spin     S is kept off T's CPU and looks at the slot for a bounded time after each answer,
  *	         T does likewise for the answer. Two CPUs busy for one guest thread.
  *
  *	            16 quick calls in a row, a CPU to spare
- *	  one CPU -------------------------------------------> spin
- *	          <-------------------------------------------
- *	            score below 0, or no CPU to spare; then a pause before the next try, which
+ *	  tandem  -------------------------------------------> spin
+ *	  or      <-------------------------------------------
+ *	  one CPU   score below 0, or no CPU to spare; then a pause before the next try, which
  *	            doubles each time that spinning did not pay for long
  *
  * The score is the time that spinning has saved lately, in us: a call that was caught spinning
  * saves a switch; a spin that ran out cost itself and a wake; a report that S saw late (T says
  * when it reported) means that S was preempted, so that the CPU was not to spare after all; a call
  * that blocked costs the wake of T's CPU, which S is not on.
+ *
+ * Who yields lets everybody else go first, where one who is woken goes before who has long been
+ * running: beside one that computes, a call in tandem takes a time slice. So a thread that was away for
+ * long leaves tandem for a while, whoever had the CPU; what is long grows with the number of threads
+ * that take turns.
  *
  * What T says (CPU, time) is the guest's word: at worst it slows itself down. */
 #include "platform/seccomp/impl.h"
@@ -40,6 +47,11 @@
 #define PAUSE_MAX_US 1000000
 #define YIELDS 100	/* T, in the one-CPU regime, while CPUs may be idle */
 #define YIELDS_BUSY 5	/* with more threads than CPUs */
+#define TANDEM_YIELDS 3 /* S, after an answer */
+#define TANDEM_LATE_US 500
+#define TANDEM_TURN_US 30 /* another thread's turn meanwhile */
+#define TANDEM_LATE 1000  /* as many calls pay for being late once */
+#define TANDEM_MAX 3000
 
 /* The CPU that this S thread is pinned to, -1 - cpu when it is kept off it; NOWHERE: not known. */
 #define NOWHERE INT32_MIN
@@ -77,19 +89,21 @@ void regime_place(struct pf_thread *t)
 
 	if (cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &p->cpus) || p->ncpu < 2)
 		return;
-	place(p, t->regime.spinning ? -1 - (int)cpu : (int)cpu);
+	place(p, t->regime.spin.on ? -1 - (int)cpu : (int)cpu);
+}
+
+static void trial_leave(struct platform *p, struct trial *r, uint64_t now)
+{
+	r->on = false;
+	r->retry_at = now + (uint64_t)r->pause_us * p->tsc_per_us;
+	r->pause_us = r->pause_us * 2 > PAUSE_MAX_US ? PAUSE_MAX_US : r->pause_us * 2;
 }
 
 static void spin_leave(struct pf_thread *t, uint64_t now)
 {
-	struct regime *r = &t->regime;
-	struct platform *p = t->space->p;
-
-	r->spinning = false;
-	r->quick = 0;
-	r->retry_at = now + (uint64_t)r->pause_us * p->tsc_per_us;
-	r->pause_us = r->pause_us * 2 > PAUSE_MAX_US ? PAUSE_MAX_US : r->pause_us * 2;
-	atomic_fetch_sub(&p->nspinning, 1);
+	t->regime.quick = 0;
+	trial_leave(t->space->p, &t->regime.spin, now);
+	atomic_fetch_sub(&t->space->p->nspinning, 1);
 }
 
 /* For what runs and spins now (the asking thread included), and `more`. */
@@ -102,11 +116,9 @@ static bool cpu_to_spare(struct platform *p, unsigned more)
 
 static void spin_enter(struct pf_thread *t)
 {
-	struct platform *p = t->space->p;
-
-	t->regime.spinning = true;
-	t->regime.score = 2 * SCORE_MISS;
-	atomic_fetch_add(&p->nspinning, 1);
+	t->regime.spin.on = true;
+	t->regime.spin.score = 2 * SCORE_MISS;
+	atomic_fetch_add(&t->space->p->nspinning, 1);
 }
 
 void regime_active(struct pf_thread *t, bool active)
@@ -121,48 +133,96 @@ void regime_active(struct pf_thread *t, bool active)
 }
 
 /* Yielding keeps T on its CPU, where a sleeper would be woken on an idle one, at the cost of waking
- * that. With many threads no CPU is idle, and many that yield keep each other from running. */
-static unsigned yields(struct platform *p)
+ * that. With many threads no CPU is idle, and many that yield keep each other from running, unless they
+ * all do. */
+static unsigned yields(struct pf_thread *t)
 {
+	struct platform *p = t->space->p;
 	unsigned n = atomic_load_explicit(&p->nactive, memory_order_relaxed);
 
-	return n <= p->ncpu ? YIELDS : n <= 2 * p->ncpu ? YIELDS_BUSY : 0;
+	if (n <= p->ncpu)
+		return YIELDS;
+	return n <= 2 * p->ncpu || t->regime.tandem.on ? YIELDS_BUSY : 0;
 }
 
 void regime_init(struct pf_thread *t)
 {
-	t->regime = (struct regime){.pause_us = PAUSE_MIN_US};
+	t->regime = (struct regime){.spin.pause_us = PAUSE_MIN_US, .tandem.pause_us = PAUSE_MIN_US};
 }
 
 void regime_end(struct pf_thread *t)
 {
 	regime_active(t, false);
-	if (t->regime.spinning)
+	if (t->regime.spin.on)
 		atomic_fetch_sub(&t->space->p->nspinning, 1);
 }
 
-/* T has reported; hit: while S was spinning. */
+static bool is_late(struct platform *p, uint64_t late, uint64_t us)
+{
+	return late > us * p->tsc_per_us && late < 1UL << 40;
+}
+
+static void spin_judge(struct pf_thread *t, bool hit, uint64_t now)
+{
+	struct platform *p = t->space->p;
+	struct trial *r = &t->regime.spin;
+	uint64_t late = now - __atomic_load_n(&t->slot->tsc, __ATOMIC_RELAXED);
+
+	if (!hit || is_late(p, late, LATE_US))
+		r->score -= SCORE_MISS;
+	else if (r->score < SCORE_MAX)
+		r->score += SCORE_HIT;
+	else
+		r->pause_us = PAUSE_MIN_US;
+	if (r->score < 0 || !cpu_to_spare(p, 0))
+		spin_leave(t, now);
+}
+
+static void tandem_judge(struct pf_thread *t, uint64_t now)
+{
+	struct platform *p = t->space->p;
+	struct trial *r = &t->regime.tandem;
+	unsigned others = atomic_load_explicit(&p->nactive, memory_order_relaxed) / p->ncpu;
+
+	if (!r->on) {
+		r->on = now >= r->retry_at;
+		r->score = TANDEM_LATE - 1;
+		return;
+	}
+	if (is_late(p, now - t->regime.given, TANDEM_LATE_US + (uint64_t)others * TANDEM_TURN_US))
+		r->score -= TANDEM_LATE;
+	else if (r->score < TANDEM_MAX)
+		r->score++;
+	else
+		r->pause_us = PAUSE_MIN_US;
+	if (r->score < 0)
+		trial_leave(p, r, now);
+}
+
+static void spin_consider(struct pf_thread *t, uint64_t now, uint64_t last)
+{
+	struct platform *p = t->space->p;
+	struct regime *r = &t->regime;
+
+	r->quick = now - last < QUICK_US * (uint64_t)p->tsc_per_us ? r->quick + 1 : 0;
+	if (r->quick >= QUICK_CALLS && now >= r->spin.retry_at && cpu_to_spare(p, 1))
+		spin_enter(t);
+}
+
+/* T has reported; hit: while S was spinning or yielding. */
 void regime_reported(struct pf_thread *t, bool hit)
 {
 	struct platform *p = t->space->p;
 	struct regime *r = &t->regime;
 	uint64_t now = __rdtsc(), last = r->last;
-	uint64_t late = now - __atomic_load_n(&t->slot->tsc, __ATOMIC_RELAXED);
 
 	r->last = now;
-	if (r->spinning) {
-		if (!hit || (late > LATE_US * (uint64_t)p->tsc_per_us && late < 1UL << 40))
-			r->score -= SCORE_MISS;
-		else if (r->score < SCORE_MAX)
-			r->score += SCORE_HIT;
-		else
-			r->pause_us = PAUSE_MIN_US;
-		if (r->score < 0 || !cpu_to_spare(p, 0))
-			spin_leave(t, now);
-	} else if (p->cfg.spin_allowed) {
-		r->quick = now - last < QUICK_US * (uint64_t)p->tsc_per_us ? r->quick + 1 : 0;
-		if (r->quick >= QUICK_CALLS && now >= r->retry_at && cpu_to_spare(p, 1))
-			spin_enter(t);
+	if (r->spin.on) {
+		spin_judge(t, hit, now);
+	} else {
+		tandem_judge(t, now);
+		if (p->cfg.spin_allowed)
+			spin_consider(t, now, last);
 	}
 	regime_place(t);
 }
@@ -172,8 +232,8 @@ void regime_reported(struct pf_thread *t, bool hit)
 void regime_woke(struct pf_thread *t)
 {
 	t->regime.quick = 0;
-	if (t->regime.spinning)
-		t->regime.score -= SCORE_WAKE;
+	if (t->regime.spin.on)
+		t->regime.spin.score -= SCORE_WAKE;
 }
 
 /* How long S is to spin, in TSC cycles; tells T its part. */
@@ -181,14 +241,23 @@ uint64_t regime_give(struct pf_thread *t)
 {
 	struct platform *p = t->space->p;
 	struct slot *s = t->slot;
+	bool spin = t->regime.spin.on;
 
-	if (t->regime.spinning && !cpu_to_spare(p, 0)) {
+	if (spin && !cpu_to_spare(p, 0)) {
 		spin_leave(t, __rdtsc());
 		regime_place(t);
+		spin = false;
 	}
-	s->spin = t->regime.spinning ? SPIN_STUB_US * p->tsc_per_us : 0;
-	s->yields = t->regime.spinning ? 0 : yields(p);
-	return t->regime.spinning ? SPIN_SENTRY_US * (uint64_t)p->tsc_per_us : 0;
+	s->spin = spin ? SPIN_STUB_US * p->tsc_per_us : 0;
+	s->yields = spin ? 0 : yields(t);
+	if (t->regime.tandem.on)
+		t->regime.given = __rdtsc();
+	return spin ? SPIN_SENTRY_US * (uint64_t)p->tsc_per_us : 0;
+}
+
+unsigned regime_yields(struct pf_thread *t)
+{
+	return t->regime.tandem.on && !t->regime.spin.on ? TANDEM_YIELDS : 0;
 }
 
 /* The time stamp counter's speed, from a few ms of start-up, and the CPUs that we may use. */

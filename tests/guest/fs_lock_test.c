@@ -88,17 +88,16 @@ static void test_waiting(void)
 		int r;
 
 		sigaction(SIGALRM, &sa, NULL);
-		check_alarms(30000);
+		ualarm(30000, 0);
 		r = lock(fd, F_SETLKW, F_WRLCK, 0, 0);
 		if (r != -1 || errno != EINTR)
 			_exit(1);
-		check_alarms(0);
 		if (write(p[1], "x", 1) != 1)
 			_exit(2);
 		_exit(lock(fd, F_SETLKW, F_WRLCK, 0, 0) == 0 ? 0 : 3);
 	}
 	CHECK_EQ(read(p[0], &c, 1), 1);
-	check_asleep(pid);
+	usleep(20000);
 	CHECK_EQ(lock(fd, F_SETLK, F_UNLCK, 0, 0), 0);
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
 	CHECK_EQ(status, 0);
@@ -123,7 +122,7 @@ static void test_deadlock(void)
 		_exit(lock(fd, F_SETLKW, F_WRLCK, 0, 1) == 0 ? 0 : 2);
 	}
 	CHECK_EQ(read(p[0], &c, 1), 1);
-	check_asleep(pid);
+	usleep(50000);
 	CHECK_ERR(lock(fd, F_SETLKW, F_WRLCK, 1, 1), EDEADLK);
 	CHECK_EQ(lock(fd, F_SETLK, F_UNLCK, 0, 0), 0);
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
