@@ -50,8 +50,10 @@
 #define TANDEM_YIELDS 3 /* S, after an answer */
 #define TANDEM_LATE_US 500
 #define TANDEM_TURN_US 30 /* another thread's turn meanwhile */
-#define TANDEM_LATE 1000  /* as many calls pay for being late once */
+#define TANDEM_LATE 500	  /* as many calls pay for being late once */
+#define TANDEM_START 999
 #define TANDEM_MAX 3000
+#define TANDEM_PAUSE_MAX_US 250000
 
 /* The CPU that this S thread is pinned to, -1 - cpu when it is kept off it; NOWHERE: not known. */
 #define NOWHERE INT32_MIN
@@ -92,17 +94,17 @@ void regime_place(struct pf_thread *t)
 	place(p, t->regime.spin.on ? -1 - (int)cpu : (int)cpu);
 }
 
-static void trial_leave(struct platform *p, struct trial *r, uint64_t now)
+static void trial_leave(struct platform *p, struct trial *r, uint64_t now, uint32_t pause_max_us)
 {
 	r->on = false;
 	r->retry_at = now + (uint64_t)r->pause_us * p->tsc_per_us;
-	r->pause_us = r->pause_us * 2 > PAUSE_MAX_US ? PAUSE_MAX_US : r->pause_us * 2;
+	r->pause_us = r->pause_us * 2 > pause_max_us ? pause_max_us : r->pause_us * 2;
 }
 
 static void spin_leave(struct pf_thread *t, uint64_t now)
 {
 	t->regime.quick = 0;
-	trial_leave(t->space->p, &t->regime.spin, now);
+	trial_leave(t->space->p, &t->regime.spin, now, PAUSE_MAX_US);
 	atomic_fetch_sub(&t->space->p->nspinning, 1);
 }
 
@@ -186,7 +188,7 @@ static void tandem_judge(struct pf_thread *t, uint64_t now)
 
 	if (!r->on) {
 		r->on = now >= r->retry_at;
-		r->score = TANDEM_LATE - 1;
+		r->score = TANDEM_START;
 		return;
 	}
 	if (is_late(p, now - t->regime.given, TANDEM_LATE_US + (uint64_t)others * TANDEM_TURN_US))
@@ -196,7 +198,7 @@ static void tandem_judge(struct pf_thread *t, uint64_t now)
 	else
 		r->pause_us = PAUSE_MIN_US;
 	if (r->score < 0)
-		trial_leave(p, r, now);
+		trial_leave(p, r, now, TANDEM_PAUSE_MAX_US);
 }
 
 static void spin_consider(struct pf_thread *t, uint64_t now, uint64_t last)
