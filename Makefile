@@ -12,7 +12,7 @@ WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wshadow 
 	-Wpointer-arith -Wwrite-strings -Wno-unused-parameter -Wno-missing-field-initializers
 override CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE
 CFLAGS += -std=gnu17 $(OPT) $(WARN) $(SAN) -pthread -fno-strict-aliasing -fno-omit-frame-pointer
-LDLIBS += -lseccomp -lcapstone -pthread
+LDLIBS += -lcapstone -pthread
 # Static, but position-independent: a third of the start of a small program would go to the dynamic
 # linker. Builds with sanitizers can't be.
 # Of capstone, only x86 is linked: the other architectures' tables are pointers that each start would relocate.

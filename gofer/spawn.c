@@ -15,11 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "abi/base/log.h"
+#include "abi/base/process.h"
 #include "gofer/gofer_impl.h"
 
 #define NS_MOST (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC)
@@ -155,12 +155,12 @@ static int try_spawn(const struct gofer_config *cfg, unsigned long ns, char tier
 
 	if (pipe2(go, O_CLOEXEC) < 0)
 		return -errno;
-	pid = ns ? (pid_t)syscall(SYS_clone, ns | SIGCHLD, NULL, NULL, NULL, NULL) : fork();
+	pid = process_clone(ns);
 	if (pid == 0) {
 		close(go[1]);
 		child_main(cfg, go[0]);
 	}
-	err = pid < 0 ? -errno : 0;
+	err = pid < 0 ? pid : 0;
 	close(go[0]);
 	if (!err && (ns & CLONE_NEWUSER))
 		err = map_ids(pid);

@@ -42,6 +42,8 @@ enum pf_event_kind {
 	PF_SYSCALL,   /* nr and args are set; regs.rip lies behind the instruction */
 	PF_FAULT,     /* a hardware exception: signo, code, addr, trapno, error are set */
 	PF_INTERRUPT, /* pf_interrupt() was called; nothing else happened */
+	PF_LATE_FAULT, /* what was written late can't be: nothing has run, registers are as they were;
+			* late_flush() tells where, late_drop() gives up */
 	PF_DEAD,      /* the host thread or process is gone; only pf_thread_destroy() is left */
 };
 
@@ -167,6 +169,17 @@ struct pf_ops {
 	 * is dead. The caller has checked that the range ends below PF_GUEST_MAX. */
 	ssize_t (*read)(struct pf_space *s, void *dst, struct gptr src, size_t len);
 	ssize_t (*write)(struct pf_space *s, struct gptr dst, const void *src, size_t len);
+	/* Writes that are put off until t, stopped in a system call, runs again: its stub does them then.
+	 * Cheaper than write(), for where the guest surely may write. Only t's own S; its other
+	 * copies in t's space see them as written. late_buffer: where to put len bytes that are to
+	 * be found at dst, or NULL (too many, or not now: use write()); nothing is written before
+	 * late_commit(), of all or the first of them. Any other late_* or write comes after that.
+	 * late_flush: writes now what was put off, 0; or -EFAULT, *fault is the first byte that
+	 * can't be, and all is still put off. All four may be NULL. */
+	void *(*late_buffer)(struct pf_thread *t, struct gptr dst, size_t len);
+	void (*late_commit)(struct pf_thread *t, struct gptr dst, size_t len);
+	int (*late_flush)(struct pf_thread *t, struct gptr *fault);
+	void (*late_drop)(struct pf_thread *t);
 	/* Compare-and-exchange, in the guest's memory, of a 32-bit word, 4-byte aligned: 0 with
 	 * the value found in *old, or -EFAULT. Done by t's stub, t stopped. */
 	int (*cmpxchg32)(struct pf_thread *t, struct gptr addr, uint32_t expect, uint32_t desired,

@@ -259,6 +259,7 @@ int seccomp_cmpxchg32(struct pf_thread *t, struct gptr addr, uint32_t expect, ui
 
 	if (addr.v & 3 || addr.v > PF_GUEST_MAX - 4)
 		return -EFAULT;
+	window_flush(t);
 	r = commands_run(t, &cmd, 1);
 	if (r || cmd.ret < 0)
 		return -EFAULT;

@@ -138,6 +138,15 @@ static bool take_interrupt(struct pf_thread *t, struct pf_event *ev)
 	return true;
 }
 
+static bool take_late_fault(struct pf_thread *t, struct pf_event *ev)
+{
+	if (!t->window.faulted)
+		return false;
+	t->window.faulted = false;
+	ev->kind = PF_LATE_FAULT;
+	return true;
+}
+
 /* False: nothing that the caller should see (an interrupt that was taken back). */
 static bool event_decode(struct pf_thread *t, struct pf_event *ev)
 {
@@ -148,6 +157,7 @@ static bool event_decode(struct pf_thread *t, struct pf_event *ev)
 		ev->kind = PF_DEAD;
 		return true;
 	}
+	window_open(t, signo == SIGSYS);
 	switch (signo) {
 	case STUB_SIG_INTERRUPT:
 		return take_interrupt(t, ev);
@@ -160,7 +170,6 @@ static bool event_decode(struct pf_thread *t, struct pf_event *ev)
 		ev->args[4] = t->regs.r8;
 		ev->args[5] = t->regs.r9;
 		t->regs.orig_rax = ev->nr;
-		memory_window(t, true);
 		return true;
 	case SIGSEGV:
 	case SIGBUS:
@@ -181,12 +190,13 @@ static bool run_begin(struct pf_thread *t, struct pf_event *ev, uint64_t *spin)
 {
 	borrow_lock(t);
 	atomic_store(&t->running, true);
-	if (take_interrupt(t, ev)) {
+	if (take_interrupt(t, ev) || take_late_fault(t, ev)) {
 		atomic_store(&t->running, false);
 		borrow_unlock(t);
 		return false;
 	}
-	memory_window(t, false);
+	window_close(t);
+	window_send(t);
 	frame_store(t);
 	t->slot->ncmd = calls_send(t);
 	regime_active(t, true);
@@ -209,7 +219,8 @@ void seccomp_run(struct pf_thread *t, struct pf_event *ev)
 			return;
 		}
 		calls_collect(t);
-		r = event_decode(t, ev);
+		t->window.faulted = !window_sent(t);
+		r = take_late_fault(t, ev) || event_decode(t, ev);
 		atomic_store(&t->running, false);
 		if (r)
 			return;
@@ -233,6 +244,7 @@ void seccomp_interrupt_clear(struct pf_thread *t)
 
 void seccomp_will_block(struct pf_thread *t)
 {
+	window_flush(t);
 	regime_active(t, false);
 	__atomic_store_n(&t->slot->yields, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&t->slot->spin, 0, __ATOMIC_RELAXED);

@@ -125,6 +125,20 @@ struct regime {
 	uint64_t last, given; /* TSC: the last report, and answer in tandem */
 };
 
+/* The data window of the system call that is being served; only S. See window.c. */
+#define WINDOW_OUTS 16
+struct window {
+	uint64_t in_addr; /* what the stub has copied to the window */
+	uint32_t in_len;
+	uint32_t begin, end; /* of what is put off, as offsets in the slot */
+	uint32_t nouts;
+	bool faulted; /* it could not be written */
+	struct window_out {
+		uint64_t addr;
+		uint32_t off, len;
+	} out[WINDOW_OUTS];
+};
+
 struct pf_thread {
 	struct pf_space *space;
 	struct list link; /* in space->threads; protected by space->mu */
@@ -141,9 +155,7 @@ struct pf_thread {
 	uint32_t fp_off; /* of the FP state in the slot */
 	atomic_bool answers; /* published: the stub may answer */
 	bool fast; /* stopped in a fast call: the registers are in the slot, there is no frame */
-	/* Of the system call that is being served: what its stub has copied to the window. */
-	uint64_t in_addr;
-	uint32_t in_len;
+	struct window window;
 	uint64_t fs_seen, gs_seen; /* what the host thread has; see host_gs() */
 	uint32_t seq;
 	struct regime regime;
@@ -303,10 +315,26 @@ void seccomp_call_wait(struct pf_thread *t);
 int seccomp_cmpxchg32(struct pf_thread *t, struct gptr addr, uint32_t expect, uint32_t desired,
 		      uint32_t *old);
 
+/* window.c */
+/* t has stopped; call: in a system call. */
+void window_open(struct pf_thread *t, bool call);
+/* t is about to run, or to end: what its stub copied counts no more. */
+void window_close(struct pf_thread *t);
+/* Has the stub copy what was put off when it resumes. */
+void window_send(struct pf_thread *t);
+/* The thread has reported: did it copy all? */
+bool window_sent(struct pf_thread *t);
+/* Of the thread that the caller serves, if its space is s. The number of bytes found; 0: none. */
+size_t window_read(struct pf_space *s, void *dst, struct gptr src, size_t len);
+void window_written(struct pf_space *s, struct gptr dst, size_t len);
+/* Writes what was put off at once, if the caller serves t. */
+void window_flush(struct pf_thread *t);
+void *seccomp_late_buffer(struct pf_thread *t, struct gptr dst, size_t len);
+void seccomp_late_commit(struct pf_thread *t, struct gptr dst, size_t len);
+int seccomp_late_flush(struct pf_thread *t, struct gptr *fault);
+void seccomp_late_drop(struct pf_thread *t);
+
 /* memory.c */
-/* t has stopped in a system call, or (false) is about to run: what the caller copies comes from t's
- * window while it can. */
-void memory_window(struct pf_thread *t, bool open);
 ssize_t seccomp_read(struct pf_space *s, void *dst, struct gptr src, size_t len);
 ssize_t seccomp_write(struct pf_space *s, struct gptr dst, const void *src, size_t len);
 bool memory_probe(struct pf_space *s);

@@ -47,38 +47,6 @@ static ssize_t copy_by_stub(struct pf_space *s, bool write, void *local, uint64_
 	}
 }
 
-/* The thread that this S serves. Only its own S reads from a window, so that nothing needs a lock. */
-static _Thread_local struct pf_thread *served;
-
-void memory_window(struct pf_thread *t, bool open)
-{
-	uint32_t n = __atomic_load_n(&t->slot->in_len, __ATOMIC_RELAXED);
-
-	served = NULL;
-	/* Without process_vm_* others copy through the same window. */
-	if (!open || !n || n > SLOT_WINDOW_SIZE || !t->space->p->process_vm)
-		return;
-	t->in_addr = t->slot->in_addr;
-	t->in_len = n;
-	served = t;
-}
-
-static size_t window_read(struct pf_space *s, void *dst, uint64_t src, size_t len)
-{
-	struct pf_thread *t = served;
-	uint64_t off;
-
-	if (!t || t->space != s)
-		return 0;
-	off = src - t->in_addr;
-	if (off >= t->in_len)
-		return 0;
-	if (len > t->in_len - off)
-		len = t->in_len - off;
-	memcpy(dst, (const uint8_t *)t->slot + SLOT_WINDOW + off, len);
-	return len;
-}
-
 /* The host copies as many whole pages as it can reach: go on until it says why it stopped. */
 static ssize_t vm_copy(struct pf_space *s, bool write, void *local, uint64_t remote, size_t len)
 {
@@ -103,7 +71,7 @@ ssize_t seccomp_read(struct pf_space *s, void *dst, struct gptr src, size_t len)
 
 	if (src.v > PF_GUEST_MAX || len > PF_GUEST_MAX - src.v)
 		return -EFAULT;
-	n = window_read(s, dst, src.v, len);
+	n = window_read(s, dst, src, len);
 	if (n)
 		return (ssize_t)n;
 	return vm_copy(s, false, dst, src.v, len);
@@ -113,7 +81,7 @@ ssize_t seccomp_write(struct pf_space *s, struct gptr dst, const void *src, size
 {
 	if (dst.v > PF_GUEST_MAX || len > PF_GUEST_MAX - dst.v)
 		return -EFAULT;
-	served = NULL; /* what the guest would read from now on may differ */
+	window_written(s, dst, len);
 	return vm_copy(s, true, (void *)src, dst.v, len);
 }
 

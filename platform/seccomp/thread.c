@@ -132,7 +132,7 @@ void seccomp_thread_destroy(struct pf_thread *t)
 	struct pf_space *s = t->space;
 	bool last;
 
-	memory_window(t, false);
+	window_close(t);
 	mutex_lock(&s->mu);
 	while (t->borrowed)
 		cond_wait(&s->borrow_end, &s->mu, UINT64_MAX);

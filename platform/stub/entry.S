@@ -198,8 +198,8 @@ stub_exit:
 	syscall
 	ud2
 
-/* Operations on guest memory. A fault between the two labels resumes at the third
- * (entry.c:fixup). None of them touches the stack.
+/* Operations on guest memory. A fault between two labels resumes at another (entry.c:fixup). None of
+ * them touches the stack.
  * int64_t stub_cmpxchg32(uint32_t *p, uint32_t expect, uint32_t desired) */
 	.globl	stub_cmpxchg32, stub_cmpxchg32_end, stub_fault
 stub_cmpxchg32:
@@ -212,10 +212,30 @@ stub_fault:
 	mov	$-14, %rax		/* -EFAULT */
 	ret
 
-/* uint64_t stub_copy(void *dst, const void *src, uint64_t n): bytes not copied */
-	.globl	stub_copy, stub_copy_end
+/* uint64_t stub_copy(void *dst, const void *src, uint64_t n): bytes not copied
+ * The short way moves words; one that faults is tried again byte by byte. */
+	.globl	stub_copy, stub_copy_bytes, stub_copy_end
 stub_copy:
 	mov	%rdx, %rcx
+	cmp	$128, %rcx
+	ja	stub_copy_bytes
+1:	cmp	$8, %rcx
+	jb	2f
+	mov	(%rsi), %rax
+	mov	%rax, (%rdi)
+	add	$8, %rsi
+	add	$8, %rdi
+	sub	$8, %rcx
+	jmp	1b
+2:	test	%rcx, %rcx
+	jz	stub_copy_end
+	mov	(%rsi), %al
+	mov	%al, (%rdi)
+	inc	%rsi
+	inc	%rdi
+	dec	%rcx
+	jmp	2b
+stub_copy_bytes:
 	rep movsb
 stub_copy_end:
 	mov	%rcx, %rax

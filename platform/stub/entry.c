@@ -130,6 +130,22 @@ static uint32_t wait_reply(struct slot *s)
 	}
 }
 
+/* What the call has written goes to the guest's memory. False: it could not. */
+static int copy_out(struct slot *s)
+{
+	uint32_t out = s->out;
+	uint64_t at = (uint64_t)s + (out & 0xffff) * SLOT_OUT_UNIT;
+
+	for (uint32_t n = out >> 16; n; n--) {
+		const struct slot_out *o = (const struct slot_out *)at;
+
+		if (stub_copy(o->addr, (uint64_t)(o + 1), o->len))
+			return 0;
+		at += slot_out_size(o->len);
+	}
+	return 1;
+}
+
 /* The thread is stopped, and has reported it or was born so: until it may run again. */
 static void serve(struct slot *s)
 {
@@ -148,11 +164,14 @@ static void serve(struct slot *s)
 		} else {
 			__atomic_store_n(&s->done, s->seq, __ATOMIC_RELEASE);
 		}
-		if (state != SLOT_CMD)
-			break;
+		if (state != SLOT_CMD) {
+			fs_gs_load(s);
+			if (!s->out || copy_out(s))
+				break;
+			s->signo = STUB_OUT_FAULT;
+		}
 		report(s);
 	}
-	fs_gs_load(s);
 	__atomic_store_n(&s->state, SLOT_RUN, __ATOMIC_RELEASE);
 }
 
@@ -177,7 +196,9 @@ static int fixup(struct ucontext *uc)
 
 	if (ip >= (uint64_t)stub_cmpxchg32 && ip < (uint64_t)stub_cmpxchg32_end)
 		uc->uc_mcontext.rip = (uint64_t)stub_fault;
-	else if (ip >= (uint64_t)stub_copy && ip < (uint64_t)stub_copy_end)
+	else if (ip >= (uint64_t)stub_copy && ip < (uint64_t)stub_copy_bytes)
+		uc->uc_mcontext.rip = (uint64_t)stub_copy_bytes;
+	else if (ip >= (uint64_t)stub_copy_bytes && ip < (uint64_t)stub_copy_end)
 		uc->uc_mcontext.rip = (uint64_t)stub_copy_end;
 	else
 		return 0;
@@ -348,7 +369,8 @@ void stub_handler(int signo, void *info, uint64_t uc)
 		return;
 	}
 	s->untold = 0;
-	if (signo == SIGSYS)
+	/* A frame that was asked for later: the window is in use already. */
+	if (signo == SIGSYS && s->state != SLOT_FRAME)
 		copy_ahead(s, (uint64_t *)&u->uc_mcontext);
 	s->signo = signo;
 	s->uc = uc;

@@ -14,7 +14,8 @@
  *	0x0000  struct slot: state word, what was reported, commands
  *	0x1000  (downwards) the stack of calls that came without a trap; at its top their registers
  *	0x1000  alternate signal stack: the host kernel writes the signal frame here
- *	0x8000  data window: what the copy commands move
+ *	0x8000  data window: what the stub has read for the call; behind it what the call has
+ *	        written, for the stub to copy out (see struct slot_out); what the copy commands move
  *
  * Everything in an arena can be written by the guest. The sentry copies, then checks. */
 #pragma once
@@ -32,16 +33,18 @@
 #define STUB_ARENA_END 0x7fff00000000UL
 #define STUB_ARENA_SIZE (STUB_ARENA_END - STUB_ARENA)
 
-#define SLOT_SIZE 0x10000UL
+#define SLOT_SIZE 0x20000UL
 #define SLOT_MAX (STUB_ARENA_SIZE / SLOT_SIZE)
 #define SLOT_ALTSTACK 0x1000UL
 #define SLOT_ALTSTACK_SIZE 0x7000UL
 #define SLOT_WINDOW 0x8000UL
-#define SLOT_WINDOW_SIZE 0x8000UL
+#define SLOT_WINDOW_SIZE 0x18000UL
 #define SLOT_CMDS 32
 /* What the stub copies ahead: the beginning of a path, or all of a small buffer. */
 #define SLOT_IN_PATH 256
 #define SLOT_IN_BUFFER 4096
+/* A signo that no signal has: the thread could not write what the call has left in the window. */
+#define STUB_OUT_FAULT 0x7f
 /* The registers of a fast call, in the order of struct pf_regs: r8 ... eflags. */
 #define SLOT_FAST_STACK 0x1000UL
 #define SLOT_FAST_REGS (SLOT_FAST_STACK - 18 * 8)
@@ -107,6 +110,19 @@ enum {
 	SLOT_FSGSBASE = 4, /* the instructions exist */
 };
 
+/* What a call has written: `len` bytes follow, for the guest's memory at `addr`. The next record
+ * begins at the next multiple of its size. */
+struct slot_out {
+	uint64_t addr;
+	uint32_t len, unused;
+};
+#define SLOT_OUT_UNIT 64
+static inline uint32_t slot_out_size(uint32_t len)
+{
+	return sizeof(struct slot_out) * (1 + (len + sizeof(struct slot_out) - 1) /
+						      sizeof(struct slot_out));
+}
+
 struct slot {
 	/* stub to sentry; the first line is all that a spinning sentry looks at */
 	_Alignas(64) uint32_t state;
@@ -130,6 +146,9 @@ struct slot {
 	/* What the stub answers by itself, while `answers` is set. */
 	uint32_t answers;
 	uint32_t tgid, tid, ppid, uid, euid, gid, egid;
+	/* Records to copy out before the guest goes on: their number << 16, and where in the slot
+	 * the first begins, in units of SLOT_OUT_UNIT. */
+	uint32_t out;
 
 	_Alignas(64) uint64_t self;
 	/* the stub's own */

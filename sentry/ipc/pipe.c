@@ -157,7 +157,8 @@ static void ring_drop(struct pipe *p, uint32_t n)
 	}
 }
 
-/* Copies n of the bytes there are, without consuming: the number copied, or -EFAULT if none. */
+/* Copies n of the bytes there are, without consuming: the number copied, or -EFAULT if none. Linux
+ * keeps pages, and one that can't be copied as a whole stays in the pipe. */
 static ssize_t ring_copy_out(struct pipe *p, struct uio *dst, uint32_t n)
 {
 	uint32_t done = 0;
@@ -167,11 +168,13 @@ static ssize_t ring_copy_out(struct pipe *p, struct uio *dst, uint32_t n)
 		uint32_t chunk = min_u32(n - done, p->alloc - pos);
 		ssize_t r = uio_to(dst, p->buf + pos, chunk);
 
-		if (r < 0)
-			return done ? (ssize_t)done : r;
-		done += (uint32_t)r;
-		if ((uint32_t)r < chunk)
-			break;
+		if (r > 0)
+			done += (uint32_t)r;
+		if (r < 0 || (uint32_t)r < chunk) {
+			uio_revert(dst, done % GUEST_PAGE_SIZE);
+			done -= done % GUEST_PAGE_SIZE;
+			return done ? (ssize_t)done : -EFAULT;
+		}
 	}
 	return done;
 }

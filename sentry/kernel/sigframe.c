@@ -170,6 +170,17 @@ static void regs_enter(struct pf_regs *regs, int signo, uint64_t sp, uint64_t ha
 	regs->orig_rax = -1;
 }
 
+/* As results of calls are written; nobody looks at a frame before its handler. */
+static int frame_write(struct task *t, uint64_t sp, const void *frame, size_t n)
+{
+	int err;
+
+	t->late = t->late_frame = kernel->pf_ops->late_buffer != NULL;
+	err = copy_to_guest(t, gptr(sp), frame, n);
+	t->late = false;
+	return err;
+}
+
 /* Between the frame and the FP state there is less than this, for alignment. */
 #define FRAME_GAP_MAX 96
 
@@ -197,7 +208,7 @@ int sigframe_push(struct task *t, int signo, const struct sigaction_guest *act,
 	memset(start, 0, fpstate - sp);
 	frame_fill((struct linux_rt_sigframe *)(void *)start, t, regs, act, info, saved_mask,
 		   fpstate);
-	if (copy_to_guest(t, gptr(sp), start, fpstate - sp + (size_t)fpu_len))
+	if (frame_write(t, sp, start, fpstate - sp + (size_t)fpu_len))
 		return -EFAULT;
 	if ((unsigned)t->altstack_flags & LINUX_SS_AUTODISARM)
 		altstack_reset(t);

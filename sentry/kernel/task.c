@@ -22,6 +22,7 @@
 #include "sentry/kernel/session.h"
 #include "sentry/kernel/task_impl.h"
 #include "sentry/kernel/uts.h"
+#include "sentry/mm/late.h"
 #include "sentry/mm/mm.h"
 #include "sentry/mm/patch.h"
 #include "sentry/mm/usercopy.h"
@@ -205,6 +206,20 @@ static void fault_deliver(struct task *t, const struct pf_event *ev)
 	signal_force(t, &info);
 }
 
+/* Another thread took the memory away under a result or, worse, a signal frame. */
+static void late_fault(struct task *t)
+{
+	struct guest_siginfo info;
+
+	if (late_settle(t) == 0)
+		return;
+	kernel->pf_ops->regs(t->pt)->rax = (uint64_t)-EFAULT;
+	if (!t->late_frame)
+		return;
+	siginfo_kernel(&info, SIGSEGV);
+	signal_force(t, &info);
+}
+
 static void stub_died(struct task *t)
 {
 	AUTO_LOCK(&kernel->tasks_lock);
@@ -232,6 +247,8 @@ static int64_t event_handle(struct task *t, const struct pf_event *ev)
 {
 	int64_t result;
 
+	if (ev->kind != PF_LATE_FAULT && ev->kind != PF_INTERRUPT)
+		t->late_frame = false;
 	switch (ev->kind) {
 	case PF_SYSCALL:
 		t->sys_nr = ev->nr;
@@ -247,6 +264,9 @@ static int64_t event_handle(struct task *t, const struct pf_event *ev)
 		break;
 	case PF_INTERRUPT:
 		break;
+	case PF_LATE_FAULT:
+		late_fault(t);
+		return INT64_MIN;
 	case PF_DEAD:
 		stub_died(t);
 		break;

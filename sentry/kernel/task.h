@@ -144,6 +144,8 @@ struct task {
 	/* system call in progress; owner */
 	uint64_t sys_nr, sys_args[6];
 	bool in_syscall;
+	bool late;	 /* own thread: what it writes to the guest may be put off (sentry/mm/late.h) */
+	bool late_frame; /* own thread: so was a signal frame, since it ran last */
 	/* restart_syscall(2): what to call again after ERESTART_RESTARTBLOCK */
 	int64_t (*restart)(struct task *t);
 	uint64_t restart_args[6];

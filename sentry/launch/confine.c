@@ -2,24 +2,14 @@
  * what it finds: no capability, an empty root, and these calls. */
 #include "sentry/launch/confine.h"
 
-#include <asm/termbits.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/sched.h>
-#include <linux/seccomp.h>
-#include <seccomp.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "platform/host_calls.h"
-#include "sentry/launch/host_calls.h"
+#include "abi/base/filter.h"
+#include "sentry_filter.h"
 
 int confine_drop_privileges(void)
 {
@@ -36,103 +26,11 @@ int confine_drop_privileges(void)
 	return 0;
 }
 
-static const int allowed[] = {
-#define CALL(name, note) SCMP_SYS(name),
-	PLATFORM_HOST_CALLS(CALL) SENTRY_HOST_CALLS(CALL)
-};
-
-static const int allowed_to_tracers[] = {PLATFORM_PTRACE_HOST_CALLS(CALL)};
-#undef CALL
-
-#define ANY_BITS_CLEAR(arg, bits) {arg, SCMP_CMP_MASKED_EQ, bits, 0}
-#define LOW_WORD_IS(arg, value) {arg, SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint32_t)(value)}
-
-/* Calls that are allowed only so: any one of a call's rows. */
-static const struct checked_call {
-	int nr;
-	struct scmp_arg_cmp arg;
-} checked[] = {
-	/* No code but what is there from the start, nor through /proc/self/mem. */
-	{SCMP_SYS(mmap), ANY_BITS_CLEAR(2, PROT_EXEC)},
-	{SCMP_SYS(mprotect), ANY_BITS_CLEAR(2, PROT_EXEC)},
-	{SCMP_SYS(openat), ANY_BITS_CLEAR(2, O_ACCMODE | O_CREAT)},
-	{SCMP_SYS(prlimit64), LOW_WORD_IS(0, 0)},
-	{SCMP_SYS(socketpair), LOW_WORD_IS(0, AF_UNIX)},
-	{SCMP_SYS(fcntl), LOW_WORD_IS(1, F_DUPFD_CLOEXEC)},
-	{SCMP_SYS(fcntl), LOW_WORD_IS(1, F_GETFD)},
-	{SCMP_SYS(fcntl), LOW_WORD_IS(1, F_SETFD)},
-	{SCMP_SYS(fcntl), LOW_WORD_IS(1, F_GETFL)},
-	{SCMP_SYS(fcntl), LOW_WORD_IS(1, F_ADD_SEALS)},
-	/* The user's terminal: nothing that types into it (TIOCSTI, TIOCLINUX) or takes it over. */
-	{SCMP_SYS(ioctl), LOW_WORD_IS(1, TCGETS)},
-	{SCMP_SYS(ioctl), LOW_WORD_IS(1, TCGETS2)},
-	{SCMP_SYS(ioctl), LOW_WORD_IS(1, TCSETS)},
-	{SCMP_SYS(ioctl), LOW_WORD_IS(1, TCSETS2)},
-	{SCMP_SYS(ioctl), LOW_WORD_IS(1, TCFLSH)},
-	{SCMP_SYS(ioctl), LOW_WORD_IS(1, TCXONC)},
-	{SCMP_SYS(ioctl), LOW_WORD_IS(1, TIOCGWINSZ)},
-	{SCMP_SYS(ioctl), LOW_WORD_IS(1, TIOCSWINSZ)},
-	{SCMP_SYS(ioctl), LOW_WORD_IS(1, TIOCOUTQ)},
-	{SCMP_SYS(ioctl), LOW_WORD_IS(1, TIOCGETD)},
-	{SCMP_SYS(ioctl), LOW_WORD_IS(1, FIONREAD)},
-	{SCMP_SYS(ioctl), LOW_WORD_IS(1, SECCOMP_IOCTL_NOTIF_RECV)},
-	{SCMP_SYS(ioctl), LOW_WORD_IS(1, SECCOMP_IOCTL_NOTIF_SEND)},
-};
-
-static bool is_checked(int nr)
-{
-	for (size_t i = 0; i < sizeof(checked) / sizeof(checked[0]); i++)
-		if (checked[i].nr == nr)
-			return true;
-	return false;
-}
-
-static int allow(scmp_filter_ctx f, const int *calls, size_t n)
-{
-	int r = 0;
-
-	for (size_t i = 0; !r && i < n; i++)
-		if (!is_checked(calls[i]))
-			r = seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i], 0);
-	return r;
-}
-
-static int add_rules(scmp_filter_ctx f, bool traces)
-{
-	int r = allow(f, allowed, sizeof(allowed) / sizeof(allowed[0]));
-
-	if (!r && traces)
-		r = allow(f, allowed_to_tracers,
-			  sizeof(allowed_to_tracers) / sizeof(allowed_to_tracers[0]));
-	for (size_t i = 0; !r && i < sizeof(checked) / sizeof(checked[0]); i++)
-		r = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, checked[i].nr, 1, &checked[i].arg);
-	/* Threads, but no processes. clone3's flags can't be seen: the C library falls back. */
-	if (!r)
-		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-				     SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM,
-					     CLONE_THREAD | CLONE_VM));
-	if (!r)
-		r = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-	if (!r)
-		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
-				     SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
-	return r;
-}
-
 int confine_filter_calls(bool traces)
 {
-	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	int r;
+	const struct filter plain = {sentry_filter, sizeof(sentry_filter) / sizeof(sentry_filter[0])};
+	const struct filter tracer = {sentry_filter_tracer, sizeof(sentry_filter_tracer) /
+								    sizeof(sentry_filter_tracer[0])};
 
-	if (!f)
-		return -ENOMEM;
-	r = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
-	if (!r)
-		r = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	if (!r)
-		r = add_rules(f, traces);
-	if (!r)
-		r = seccomp_load(f);
-	seccomp_release(f);
-	return r;
+	return filter_install(traces ? &tracer : &plain);
 }

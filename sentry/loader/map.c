@@ -60,6 +60,7 @@ static int map_file_part(struct mm_op *op, struct file *f, const struct elf_segm
 		.offset = page_down(first->offset),
 	};
 	int err = file_mmap(f, (int)first->prot, false, &fm);
+	struct vma *v;
 	int64_t r;
 
 	if (err)
@@ -71,6 +72,8 @@ static int map_file_part(struct mm_op *op, struct file *f, const struct elf_segm
 	r = mmap_locked(op, &a);
 	if (r < 0)
 		return (int)r;
+	v = vma_find(op->m, a.addr);
+	vma_set_vm_flags(op->m, v, v->vm_flags | VMA_PROGRAM);
 	for (const struct elf_segment *s = first + 1; s <= last && !err; s++)
 		if (s->prot != first->prot)
 			err = mprotect_locked(op, file_start(s) + bias, file_end(s) + bias, s->prot);

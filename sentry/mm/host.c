@@ -19,11 +19,13 @@ struct mm_failure {
 
 struct mm_impl *mm_impl_new(void)
 {
+	static _Atomic uint64_t next = 1UL << 32;
 	struct mm_impl *impl = calloc(1, sizeof(*impl));
 
 	if (!impl)
 		return NULL;
 	ref_init(&impl->ref);
+	impl->shrunk = atomic_fetch_add(&next, 1UL << 32);
 	mutex_init(&impl->fail_lock, LOCK_NONE);
 	return impl;
 }

@@ -35,6 +35,7 @@ struct vma {
 
 enum { VMA_LOCKED = 1, VMA_DONTFORK = 2, VMA_WIPEONFORK = 4, VMA_DONTDUMP = 8, VMA_LOCKONFAULT = 16,
        VMA_WRITTEN = 32 /* private pages of a file may differ from it */,
+       VMA_PROGRAM = 128 /* private, of a program being executed: all of it lies within the file */,
        VMA_PATCHED = 64 /* the host has the file's shadow there: sentry/mm/patch.h */ };
 
 struct mm {

@@ -35,6 +35,9 @@ struct mm_impl {
 	/* map_lock */
 	uint32_t nvmas;
 	uint32_t def_flags; /* mlockall(MCL_FUTURE) */
+	/* Another value whenever memory that could be written may no longer be: sentry/mm/late.c. No two
+	 * address spaces ever have the same. */
+	_Atomic uint64_t shrunk;
 	_Atomic bool patched; /* some VMA has been; stays set */
 	uint64_t hint;	    /* where the search for free space starts, downwards */
 	uint64_t hole;	    /* the largest hole above the hint */

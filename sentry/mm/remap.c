@@ -85,7 +85,7 @@ static int map_like(struct mm_op *op, const struct remap *r, uint64_t addr, uint
 		    uint64_t delta)
 {
 	struct mmap_args a = like_vma(r, addr, len, delta);
-	uint32_t vm_flags = r->v->vm_flags, def = op->m->impl->def_flags;
+	uint32_t vm_flags = r->v->vm_flags & ~(uint32_t)VMA_PROGRAM, def = op->m->impl->def_flags;
 	int64_t got;
 
 	op->m->impl->def_flags = vm_flags;
@@ -142,6 +142,7 @@ static int move(struct mm_op *op, struct remap *r)
 	copy->end = r->new_addr + r->new_len;
 	/* The heap and the stack are where they were; what moved away is neither. */
 	copy->special = NULL;
+	copy->vm_flags &= ~(uint32_t)VMA_PROGRAM;
 	copy->flags &= ~(uint32_t)MAP_GROWSDOWN;
 	err = host_move(op, r);
 	if (err) {

@@ -8,6 +8,7 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/task.h"
+#include "sentry/mm/late.h"
 #include "sentry/mm/mm_impl.h"
 
 static bool range_is_guest(uint64_t addr, size_t n)
@@ -57,7 +58,9 @@ ssize_t copy_from_guest_partial(struct task *t, void *dst, struct gptr src, size
 
 ssize_t copy_to_guest_partial(struct task *t, struct gptr dst, const void *src, size_t n)
 {
-	return n ? copy_loop(t->mm, t, dst.v, NULL, src, n) : 0;
+	if (n == 0)
+		return 0;
+	return late_write(t, dst, src, n) ? (ssize_t)n : copy_loop(t->mm, t, dst.v, NULL, src, n);
 }
 
 int copy_from_guest(struct task *t, void *dst, struct gptr src, size_t n)
@@ -75,6 +78,8 @@ int copy_to_guest(struct task *t, struct gptr dst, const void *src, size_t n)
 		return 0;
 	if (!range_is_guest(dst.v, n))
 		return -EFAULT;
+	if (late_write(t, dst, src, n))
+		return 0;
 	return copy_loop(t->mm, t, dst.v, NULL, src, n) == (ssize_t)n ? 0 : -EFAULT;
 }
 

@@ -123,8 +123,15 @@ void vma_link(struct mm *m, struct vma *v)
 	vma_account(m, v, 1);
 }
 
+/* Before the host is asked, or right after, by who holds map_lock all the while. */
+static void shrunk(struct mm *m)
+{
+	atomic_fetch_add_explicit(&m->impl->shrunk, 1, memory_order_release);
+}
+
 void vma_unlink(struct mm *m, struct vma *v)
 {
+	shrunk(m);
 	rb_erase(&m->vmas, &v->node);
 	m->impl->nvmas--;
 	vma_account(m, v, -1UL);
@@ -132,6 +139,7 @@ void vma_unlink(struct mm *m, struct vma *v)
 
 void vma_set_prot(struct mm *m, struct vma *v, uint32_t prot)
 {
+	shrunk(m);
 	vma_account(m, v, -1UL);
 	v->prot = prot;
 	if ((prot & PROT_WRITE) && v->file && (v->flags & MAP_PRIVATE))
@@ -151,6 +159,7 @@ void vma_set_range(struct mm *m, struct vma *v, uint64_t start, uint64_t end)
 {
 	uint64_t peak = m->peak_pages;
 
+	shrunk(m);
 	vma_account(m, v, -1UL);
 	if (v->file)
 		v->offset += start - v->start;

@@ -75,11 +75,12 @@ ssize_t byte_ring_peek(const struct byte_ring *r, struct uio *dst, uint32_t skip
 		uint32_t chunk = min_u32(n - done, r->alloc - pos);
 		ssize_t k = uio_to(dst, r->buf + pos, chunk);
 
-		if (k < 0)
-			return done ? (ssize_t)done : k;
-		done += (uint32_t)k;
-		if ((uint32_t)k < chunk)
-			break;
+		if (k > 0)
+			done += (uint32_t)k;
+		if (k < 0 || (uint32_t)k < chunk) {
+			uio_revert(dst, done);
+			return -EFAULT;
+		}
 	}
 	return done;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "abi/linux/unistd.h"
+#include "sentry/kernel/kernel.h"
 #include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/task.h"
 #include "sentry/strace/strace.h"
@@ -38,6 +39,35 @@ static int64_t syscall_call(struct task *t, uint64_t nr, const uint64_t a[6])
 	return -ENOSYS;
 }
 
+/* Arguments through which results come. read(2) and its like with vectors, and ioctl(2), write
+ * where their arguments lead to. */
+enum {
+#define FORMAT(name, kind, dir, size)                                                              \
+	WRITES_##name = ARG_DIR_##dir >= ARG_DIR_OUT || ARG_##name == ARG_IOVEC_OUT ||             \
+			ARG_##name == ARG_IOCTL_CMD,
+#include "sentry/syscalls/formats.def"
+#undef FORMAT
+};
+
+/* Calls whose results may be put off until the guest goes on: sentry/mm/late.h. */
+static bool writes_late(uint64_t nr)
+{
+#define ARG(format, arg) WRITES_##format
+#define SYS0(nr, name, l, note)
+#define SYS1(nr, name, l, note, p0) [nr] = p0,
+#define SYS2(nr, name, l, note, p0, p1) [nr] = p0 || p1,
+#define SYS3(nr, name, l, note, p0, p1, p2) [nr] = p0 || p1 || p2,
+#define SYS4(nr, name, l, note, p0, p1, p2, p3) [nr] = p0 || p1 || p2 || p3,
+#define SYS5(nr, name, l, note, p0, p1, p2, p3, p4) [nr] = p0 || p1 || p2 || p3 || p4,
+#define SYS6(nr, name, l, note, p0, p1, p2, p3, p4, p5) [nr] = p0 || p1 || p2 || p3 || p4 || p5,
+	static const bool late[LINUX_NR_MAX + 1] = {
+#include "sentry/syscalls/table.def"
+	};
+#include "sentry/syscalls/table_end.h"
+
+	return nr <= LINUX_NR_MAX && late[nr];
+}
+
 int64_t syscall_dispatch(struct task *t, uint64_t nr, const uint64_t args[6])
 {
 	bool traced = strace_enabled();
@@ -45,8 +75,10 @@ int64_t syscall_dispatch(struct task *t, uint64_t nr, const uint64_t args[6])
 
 	if (traced)
 		strace_enter(t, nr, args);
+	t->late = kernel->pf_ops->late_buffer && writes_late(nr);
 	if (!t->seccomp || seccomp_allows(t, nr, args, &result))
 		result = syscall_call(t, nr, args);
+	t->late = false;
 	if (traced)
 		strace_exit(t, nr, args, result);
 	return result;

@@ -3,9 +3,12 @@
 #pragma once
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
 
 static int check_failures;
 
@@ -57,6 +60,38 @@ static int check_failures;
 		printf("SKIP %s\n", why);                                                          \
 		exit(77);                                                                          \
 	} while (0)
+
+/* SIGALRM every so many microseconds, until check_alarms(0): a single one may come before what it is to
+ * interrupt has begun. */
+static inline void check_alarms(long usec)
+{
+	struct itimerval it = {{0, usec}, {0, usec}};
+
+	setitimer(ITIMER_REAL, &it, NULL);
+}
+
+/* Waits until the thread or process sleeps in the kernel, where its last call is to have brought it. For one
+ * that calls nothing else that sleeps. */
+static inline void check_asleep(int tid)
+{
+	char path[64], text[256], *state;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	if (access(path, F_OK))
+		snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+	for (int i = 0; i < 20000; i++) {
+		int fd = open(path, O_RDONLY);
+		ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+		close(fd);
+		text[n > 0 ? n : 0] = 0;
+		state = strrchr(text, ')');
+		if (!state || strchr("SZX", state[2])) /* it may have ended, if it was not to sleep */
+			return;
+		usleep(500);
+	}
+	CHECK_FAIL("%s: it does not sleep", path);
+}
 
 static inline int check_status(void)
 {

@@ -231,11 +231,11 @@ static volatile int busy_stop;
 
 static void *busy_writer(void *arg)
 {
-	while (!busy_stop) {
+	do {
 		put(*(int *)arg);
 		get(*(int *)arg);
 		put(*(int *)arg);
-	}
+	} while (!busy_stop);
 	return NULL;
 }
 
@@ -270,9 +270,11 @@ static void masks(void)
 	sigset_t none, blocked;
 
 	sigaction(SIGALRM, &sa, NULL);
-	ualarm(20000, 0);
-	CHECK_ERR(epoll_wait(ep, out, 1, 5000), EINTR);
-	CHECK_EQ(hits, 1);
+	check_alarms(20000);
+	CHECK_ERR(epoll_wait(ep, out, 1, 50000), EINTR);
+	check_alarms(0);
+	CHECK(hits > 0);
+	hits = 0;
 	sigemptyset(&none);
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGALRM);
@@ -280,7 +282,7 @@ static void masks(void)
 	raise(SIGALRM);
 	CHECK_EQ(epoll_wait(ep, out, 1, 10), 0);
 	CHECK_ERR(epoll_pwait(ep, out, 1, 5000, &none), EINTR);
-	CHECK_EQ(hits, 2);
+	CHECK_EQ(hits, 1);
 	sigprocmask(SIG_UNBLOCK, &blocked, NULL);
 	close(ep);
 }

@@ -292,8 +292,9 @@ static void argument_limits(void)
 
 static void busy_text(void)
 {
-	int fd, status;
+	int fd, status, gone[2];
 	pid_t pid;
+	char c;
 
 	image_reset();
 	memcpy(img.code, "\xeb\xfe", 2); /* for ever */
@@ -301,6 +302,7 @@ static void busy_text(void)
 	fd = open(FILE_NAME, O_WRONLY);
 	CHECK_EQ(try_exec(&status), ETXTBSY);
 	close(fd);
+	REQUIRE(pipe2(gone, O_CLOEXEC) == 0);
 	pid = fork();
 	if (pid == 0) {
 		char *argv[] = {(char *)"x", NULL};
@@ -308,7 +310,9 @@ static void busy_text(void)
 		execve(FILE_NAME, argv, argv + 1);
 		_exit(1);
 	}
-	usleep(50000);
+	close(gone[1]);
+	CHECK_EQ(read(gone[0], &c, 1), 0); /* closed by the exec */
+	close(gone[0]);
 	CHECK_ERR(open(FILE_NAME, O_WRONLY), ETXTBSY);
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);

@@ -34,8 +34,9 @@ int main(void)
 	CHECK(S_ISFIFO(st.st_mode));
 	CHECK_ERR(open(name, O_WRONLY | O_NONBLOCK), ENXIO);
 	sigaction(SIGALRM, &sa, NULL);
-	ualarm(20000, 0);
+	check_alarms(20000);
 	CHECK_ERR(open(name, O_RDONLY), EINTR);
+	check_alarms(0);
 	CHECK_ERR(open(name, O_WRONLY | O_NONBLOCK), ENXIO);
 
 	r = open(name, O_RDONLY | O_NONBLOCK);

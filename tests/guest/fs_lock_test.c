@@ -88,16 +88,17 @@ static void test_waiting(void)
 		int r;
 
 		sigaction(SIGALRM, &sa, NULL);
-		ualarm(30000, 0);
+		check_alarms(30000);
 		r = lock(fd, F_SETLKW, F_WRLCK, 0, 0);
 		if (r != -1 || errno != EINTR)
 			_exit(1);
+		check_alarms(0);
 		if (write(p[1], "x", 1) != 1)
 			_exit(2);
 		_exit(lock(fd, F_SETLKW, F_WRLCK, 0, 0) == 0 ? 0 : 3);
 	}
 	CHECK_EQ(read(p[0], &c, 1), 1);
-	usleep(20000);
+	check_asleep(pid);
 	CHECK_EQ(lock(fd, F_SETLK, F_UNLCK, 0, 0), 0);
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
 	CHECK_EQ(status, 0);
@@ -122,7 +123,7 @@ static void test_deadlock(void)
 		_exit(lock(fd, F_SETLKW, F_WRLCK, 0, 1) == 0 ? 0 : 2);
 	}
 	CHECK_EQ(read(p[0], &c, 1), 1);
-	usleep(50000);
+	check_asleep(pid);
 	CHECK_ERR(lock(fd, F_SETLKW, F_WRLCK, 1, 1), EDEADLK);
 	CHECK_EQ(lock(fd, F_SETLK, F_UNLCK, 0, 0), 0);
 	CHECK_EQ(waitpid(pid, &status, 0), pid);

@@ -36,7 +36,7 @@ static short ready(int fd, short events)
 {
 	struct pollfd p = {fd, events, 0};
 
-	poll(&p, 1, 100);
+	poll(&p, 1, 10000);
 	return p.revents;
 }
 

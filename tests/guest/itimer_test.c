@@ -29,7 +29,7 @@ static void spin_until(int n)
 	long long start = now();
 	volatile long x = 0;
 
-	while (hits < n && now() - start < 5000000000LL)
+	while (hits < n && now() - start < 30000000000LL)
 		for (int i = 0; i < 10000; i++)
 			x += i;
 }
@@ -72,13 +72,17 @@ static void real(void)
 static void alarms(void)
 {
 	CHECK_EQ(alarm(100), 0);
-	CHECK_EQ(alarm(50), 100);
-	CHECK_EQ(alarm(0), 50);
+	int left = (int)alarm(50); /* rounded to the nearest second */
+
+	CHECK(left > 90 && left <= 100);
+	left = (int)alarm(0);
+	CHECK(left > 40 && left <= 50);
 	CHECK_EQ(alarm(0), 0);
-	CHECK_EQ(ualarm(10000, 0), 0);
 	hits = 0;
+	CHECK_EQ(ualarm(10000, 10000), 0);
 	pause();
-	CHECK_EQ(hits, 1);
+	CHECK(hits > 0);
+	ualarm(0, 0);
 	/* Not inherited by fork. */
 	alarm(100);
 	if (fork() == 0)
@@ -87,7 +91,7 @@ static void alarms(void)
 
 	wait(&status);
 	CHECK_EQ(status, 0);
-	CHECK(alarm(0) > 98);
+	CHECK(alarm(0) > 90);
 }
 
 static void cpu(int which, int sig)

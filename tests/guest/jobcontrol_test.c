@@ -221,7 +221,7 @@ static void test_threads(void)
 		kill(pid, SIGCONT);
 		CHECK_EQ(waitpid(pid, &status, WCONTINUED), pid);
 		CHECK(read(fds[0], before, sizeof(before)) == sizeof(before));
-		for (int tries = 0; tries < 200 && !all; tries++) {
+		for (int tries = 0; tries < 1000 && !all; tries++) {
 			CHECK(read(fds[0], after, sizeof(after)) == sizeof(after));
 			all = true;
 			for (int k = 0; k < 4; k++)

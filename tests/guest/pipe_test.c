@@ -252,7 +252,7 @@ static void interrupted(void)
 
 	CHECK_EQ(pipe(p), 0);
 	sigaction(SIGALRM, &sa, NULL);
-	ualarm(20000, 0);
+	check_alarms(20000);
 	CHECK_ERR(read(p[0], &c, 1), EINTR);
 	sa.sa_flags = SA_RESTART;
 	sigaction(SIGALRM, &sa, NULL);
@@ -261,8 +261,8 @@ static void interrupted(void)
 		write(p[1], "r", 1);
 		_exit(0);
 	}
-	ualarm(20000, 0);
 	CHECK_EQ(read(p[0], &c, 1), 1);
+	check_alarms(0);
 	wait(NULL);
 	close(p[0]);
 	close(p[1]);

@@ -25,7 +25,7 @@ static void basics(void)
 {
 	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 1,
 			      .sigev_value.sival_int = 42};
-	struct itimerspec its = {{0, 0}, {0, 20000000}}, cur;
+	struct itimerspec its = {{0, 0}, {100, 20000000}}, cur;
 	timer_t t;
 
 	CHECK_EQ(timer_create(CLOCK_MONOTONIC, &ev, &t), 0);
@@ -33,9 +33,11 @@ static void basics(void)
 	CHECK_EQ(cur.it_value.tv_nsec, 0);
 	CHECK_EQ(timer_settime(t, 0, &its, NULL), 0);
 	CHECK_EQ(timer_gettime(t, &cur), 0);
-	CHECK(cur.it_value.tv_nsec > 0 && cur.it_value.tv_nsec <= 20000000);
+	CHECK(cur.it_value.tv_sec > 0 && cur.it_value.tv_sec <= 100);
+	its.it_value.tv_sec = 0;
+	CHECK_EQ(timer_settime(t, 0, &its, NULL), 0);
 	while (!hits)
-		pause();
+		usleep(1000);
 	CHECK_EQ(hits, 1);
 	CHECK_EQ(last_value, 42);
 	CHECK_EQ(last_code, SI_TIMER);
@@ -45,7 +47,7 @@ static void basics(void)
 	its.it_value = (struct timespec){1, 0};
 	hits = 0;
 	CHECK_EQ(timer_settime(t, TIMER_ABSTIME, &its, NULL), 0);
-	for (int i = 0; i < 100 && !hits; i++)
+	for (int i = 0; i < 10000 && !hits; i++)
 		usleep(1000);
 	CHECK_EQ(hits, 1);
 	its.it_value.tv_nsec = 1000000000;
@@ -79,7 +81,7 @@ static void overruns(void)
 	CHECK_EQ(sigwaitinfo(&set, &info), SIGRTMIN + 2);
 	n = timer_getoverrun(t);
 	CHECK_EQ(n, info.si_overrun);
-	CHECK(n >= 30 && n < 2000);
+	CHECK(n >= 30 && n < 100000);
 	CHECK_EQ(timer_settime(t, 0, &off, &its), 0);
 	CHECK_EQ(its.it_interval.tv_nsec, 1000000);
 	CHECK_EQ(timer_delete(t), 0);

@@ -134,7 +134,7 @@ static void test_stop_storm(void)
 		kill(pid, SIGCONT);
 	}
 	before = *count;
-	for (int i = 0; i < 2000 && *count == before; i++)
+	for (int i = 0; i < 20000 && *count == before; i++)
 		usleep(1000);
 	CHECK(*count != before);
 	kill(pid, SIGSTOP);
@@ -168,7 +168,7 @@ static void test_no_lost_signals(void)
 	while (waitpid(pid, &status, WNOHANG) == 0)
 		getppid();
 	sent = 1000;
-	for (int i = 0; i < 1000 && got < sent; i++)
+	for (int i = 0; i < 20000 && got < sent; i++)
 		usleep(1000);
 	CHECK_EQ(got, sent);
 }

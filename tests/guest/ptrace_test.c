@@ -295,7 +295,7 @@ static void attach_and_detach(void)
 	if (pid == 0)
 		for (;;)
 			pause();
-	usleep(20000);
+	check_asleep(pid);
 	CHECK_ERR(ptrace(PTRACE_CONT, pid, 0, 0), ESRCH);
 	CHECK_EQ(ptrace(PTRACE_ATTACH, pid, 0, 0), 0);
 	CHECK_ERR(ptrace(PTRACE_ATTACH, pid, 0, 0), EPERM);
@@ -410,7 +410,7 @@ static void exitkill(void)
 		tracer_with_exitkill(p[1]);
 	CHECK_EQ(read(p[0], &pid, sizeof(pid)), sizeof(pid));
 	CHECK_EQ(wait_status(tracer), 0);
-	for (int i = 0; i < 200 && kill(pid, 0) == 0; i++) {
+	for (int i = 0; i < 2000 && kill(pid, 0) == 0; i++) {
 		char path[64], line[256] = "";
 		FILE *f;
 
@@ -423,7 +423,7 @@ static void exitkill(void)
 		if (f)
 			fclose(f);
 		usleep(10000);
-		CHECK(i < 199);
+		CHECK(i < 1999);
 	}
 	close(p[0]);
 	close(p[1]);

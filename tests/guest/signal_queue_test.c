@@ -183,7 +183,7 @@ static void test_threads(void)
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	handled_by = 0;
 	kill(getpid(), SIGUSR1); /* blocked here: the other one takes it */
-	for (int i = 0; i < 1000 && !handled_by; i++)
+	for (int i = 0; i < 20000 && !handled_by; i++)
 		usleep(1000);
 	CHECK_EQ(handled_by, tid);
 	handled_by = 0;

@@ -65,7 +65,7 @@ int main(void)
 	pid = fork();
 	if (pid == 0)
 		_exit(put(id, 9, "late", 0));
-	usleep(20000);
+	check_asleep(pid);
 	CHECK_EQ(get(id, 0, 0), 4096);
 	waitpid(pid, &status, 0);
 	CHECK_EQ(status, 0);
@@ -75,7 +75,7 @@ int main(void)
 	pid = fork();
 	if (pid == 0)
 		_exit(msgrcv(id, &m, 100, 7, 0) == 5 ? 0 : 1);
-	usleep(20000);
+	check_asleep(pid);
 	CHECK_EQ(put(id, 6, "other", 0), 0);
 	CHECK_EQ(put(id, 7, "seven", 0), 0);
 	waitpid(pid, &status, 0);
@@ -86,7 +86,7 @@ int main(void)
 		msgrcv(id, &m, 100, 7, 0);
 		_exit(errno == EIDRM ? 0 : 1);
 	}
-	usleep(20000);
+	check_asleep(pid);
 	CHECK_EQ(msgctl(id, IPC_RMID, NULL), 0);
 	waitpid(pid, &status, 0);
 	CHECK_EQ(status, 0);

@@ -81,7 +81,7 @@ int main(void)
 	pid = fork();
 	if (pid == 0)
 		_exit(op(id, 0, -2, 0) == 0 ? 0 : 1);
-	usleep(20000);
+	check_asleep(pid);
 	CHECK_EQ(semctl(id, 0, GETNCNT), 1);
 	CHECK_EQ(op(id, 0, 1, 0), 0);
 	usleep(5000);
@@ -100,8 +100,9 @@ int main(void)
 	CHECK_EQ(val(id, 2), 3);
 	CHECK_EQ(val(id, 0), 0);
 	sigaction(SIGALRM, &sa, NULL);
-	ualarm(20000, 0);
+	check_alarms(20000);
 	CHECK_ERR(op(id, 0, -1, 0), EINTR);
+	check_alarms(0);
 	/* Removed under a waiter. */
 	pid = fork();
 	if (pid == 0) {
@@ -109,7 +110,7 @@ int main(void)
 		op(id, 0, -1, 0);
 		_exit(errno == EIDRM ? 0 : 1);
 	}
-	usleep(20000);
+	check_asleep(pid);
 	CHECK_EQ(semctl(id, 0, IPC_RMID), 0);
 	waitpid(pid, &status, 0);
 	CHECK_EQ(status, 0);

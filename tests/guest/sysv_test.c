@@ -87,7 +87,7 @@ static void sleepers(void)
 	pid = fork();
 	if (pid == 0)
 		_exit(op(id, 0, -2, 0) == 0 ? 7 : 8);
-	for (int i = 0; i < 500 && semctl(id, 0, GETNCNT) != 1; i++)
+	for (int i = 0; i < 10000 && semctl(id, 0, GETNCNT) != 1; i++)
 		usleep(2000);
 	CHECK_EQ(semctl(id, 0, GETNCNT), 1);
 	CHECK_EQ(op(id, 0, 1, 0), 0);
@@ -100,7 +100,7 @@ static void sleepers(void)
 	pid = fork();
 	if (pid == 0)
 		_exit(op(id, 0, -1, 0) == -1 ? errno : 0);
-	for (int i = 0; i < 500 && semctl(id, 0, GETNCNT) != 1; i++)
+	for (int i = 0; i < 10000 && semctl(id, 0, GETNCNT) != 1; i++)
 		usleep(2000);
 	CHECK_EQ(semctl(id, 0, IPC_RMID), 0);
 	CHECK_EQ(waitpid(pid, &status, 0), pid);
@@ -144,10 +144,10 @@ static void interrupted(void)
 	struct { long type; char text[8]; } m;
 
 	sigaction(SIGALRM, &sa, NULL);
-	ualarm(20000, 0);
+	check_alarms(20000);
 	CHECK_ERR(op(id, 0, -1, 0), EINTR); /* never restarted */
-	ualarm(20000, 0);
 	CHECK_ERR(msgrcv(q, &m, 8, 0, 0), EINTR);
+	check_alarms(0);
 	semctl(id, 0, IPC_RMID);
 	msgctl(q, IPC_RMID, NULL);
 }

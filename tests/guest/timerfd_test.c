@@ -44,7 +44,7 @@ int main(void)
 	CHECK_EQ(timerfd_settime(fd, 0, &its, NULL), 0);
 	usleep(60000);
 	n = ticks(fd);
-	CHECK(n >= 5 && n < 200);
+	CHECK(n >= 5 && n < 10000);
 	CHECK_EQ(timerfd_settime(fd, 0, &off, &cur), 0);
 	CHECK_EQ(cur.it_interval.tv_nsec, 5000000);
 	CHECK_EQ(timerfd_gettime(fd, &cur), 0);

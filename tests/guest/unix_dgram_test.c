@@ -11,12 +11,15 @@
 
 #include "tests/guest/check.h"
 
-static socklen_t name(struct sockaddr_un *a, const char *n)
+/* An abstract name, which is one of the whole network namespace. */
+static socklen_t name(struct sockaddr_un *a, const char *prefix)
 {
+	int n;
+
 	memset(a, 0, sizeof(*a));
 	a->sun_family = AF_UNIX;
-	memcpy(a->sun_path + 1, n, strlen(n));
-	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(n));
+	n = snprintf(a->sun_path + 1, sizeof(a->sun_path) - 1, "%s-%d", prefix, getpid());
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
 }
 
 static short ready(int fd, short events)

@@ -27,7 +27,7 @@ static int send_fd_soon(int s, int fd)
 {
 	int r = -1;
 
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 2000; i++) {
 		r = send_fd(s, fd);
 		if (r != -ETOOMANYREFS)
 			break;

@@ -210,7 +210,7 @@ static void cycles(void)
 	close(s[0]);
 	close(s[1]);
 	errno = 0;
-	for (int i = 0; i < 200 && (n = (int)read(p[0], buf, 1)) != 0; i++)
+	for (int i = 0; i < 2000 && (n = (int)read(p[0], buf, 1)) != 0; i++)
 		usleep(10000);
 	CHECK_EQ(n, 0);
 	close(p[0]);

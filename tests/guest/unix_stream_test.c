@@ -304,8 +304,10 @@ static void names(void)
 	CHECK_ERR(bind(d, (void *)&a, 1000), EINVAL);
 	name(&a, "/nonexistent/socket");
 	CHECK_ERR(bind(d, (void *)&a, sizeof(a)), ENOENT);
-	name(&a, "/etc/passwd");
+	close(open("plain-file", O_WRONLY | O_CREAT, 0600));
+	name(&a, "plain-file");
 	CHECK_ERR(connect(d, (void *)&a, sizeof(a)), ECONNREFUSED);
+	unlink("plain-file");
 	/* The wrong type of socket. */
 	len = name(&a, "type.sock");
 	unlink("type.sock");
@@ -371,12 +373,15 @@ static void edges(void)
 
 int main(void)
 {
+	char abstract[64]; /* a name of the whole network namespace */
+
+	snprintf(abstract, sizeof(abstract), "@sentry-stream-test-%d", getpid());
 	pairs();
 	flow();
 	options();
 	unlink("stream.sock");
 	connections("stream.sock");
-	connections("@sentry-stream-test");
+	connections(abstract);
 	names();
 	edges();
 	return check_status();

@@ -125,6 +125,8 @@ static void test_sigchld(void)
 	chld = 0;
 	kill(pid, SIGSTOP);
 	CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
+	for (int i = 0; i < 10000 && !chld; i++) /* Linux shows the stop before it sends the signal */
+		usleep(1000);
 	CHECK_EQ(chld, 1);
 	CHECK_EQ(chld_info.si_code, CLD_STOPPED);
 	CHECK_EQ(chld_info.si_status, SIGSTOP);
@@ -147,6 +149,8 @@ static void test_sigchld(void)
 	signal(SIGCHLD, SIG_IGN);
 	pid = child_exit(1);
 	CHECK_ERR(waitpid(-1, &status, 0), ECHILD);
+	for (int i = 0; i < 10000 && kill(pid, 0) == 0; i++) /* what reaps itself may be late */
+		usleep(1000);
 	CHECK_ERR(kill(pid, 0), ESRCH);
 	signal(SIGCHLD, SIG_DFL);
 }
