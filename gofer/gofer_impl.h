@@ -151,6 +151,8 @@ int host_init(void); /* keeps /proc/self/fd; before the root changes */
 int host_check_name(const struct p9_str *name, char out[256]);
 /* O_PATH, no symlink followed. */
 int host_open_child(const struct fid *dir, const char *name, int *fd);
+/* A directory for reading; the same rules, and what is mounted there stays closed (-EXDEV). */
+int host_open_dir(int dirfd, const char *name, int *fd);
 /* A new description of what fid names: flags O_ACCMODE and a few more. Regular files and
  * directories only, and what the export's flags allow. */
 int host_reopen(const struct conn *c, const struct fid *f, int flags, int *fd);

@@ -100,19 +100,17 @@ int host_check_name(const struct p9_str *name, char out[256])
 	return 0;
 }
 
-int host_open_child(const struct fid *dir, const char *name, int *fd)
+static int open_beneath(int dirfd, const char *name, int flags, uint64_t resolve, int *fd)
 {
 	static _Atomic bool no_openat2;
 	struct open_how how = {
-	    .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	    .flags = (uint64_t)(flags | O_NOFOLLOW | O_CLOEXEC),
+	    .resolve = resolve | RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
 	long n = -1;
 
-	if (dir->type != S_IFDIR)
-		return -ENOTDIR;
 	for (int tries = 0; !no_openat2 && tries < 8; tries++) {
-		n = syscall(SYS_openat2, dir->fd, name, &how, sizeof(how));
+		n = syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
 		if (n >= 0 || errno != EAGAIN)
 			break;
 	}
@@ -121,11 +119,21 @@ int host_open_child(const struct fid *dir, const char *name, int *fd)
 	if (n < 0 && (errno == ENOSYS || errno == EPERM))
 		no_openat2 = true;
 	if (n < 0 && no_openat2)
-		n = openat(dir->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		n = openat(dirfd, name, flags | O_NOFOLLOW | O_CLOEXEC);
 	if (n < 0)
 		return -errno;
 	*fd = (int)n;
 	return 0;
+}
+
+int host_open_child(const struct fid *dir, const char *name, int *fd)
+{
+	return dir->type == S_IFDIR ? open_beneath(dir->fd, name, O_PATH, 0, fd) : -ENOTDIR;
+}
+
+int host_open_dir(int dirfd, const char *name, int *fd)
+{
+	return open_beneath(dirfd, name, O_RDONLY | O_DIRECTORY, RESOLVE_NO_XDEV, fd);
 }
 
 int host_reopen_fd(int path_fd, int flags)

@@ -9,7 +9,9 @@
 	/* session.c */                                                                            \
 	X(version) X(auth) X(attach) X(clunk) X(remove) E(mount) E(clunkmany)          \
 	/* walk.c */                                                                               \
-	X(walk) X(readlink) X(readdir) E(lookup) E(list)                                           \
+	X(walk) X(readlink) E(lookup)                                                              \
+	/* list.c */                                                                               \
+	X(readdir) E(list)                                                                         \
 	/* names.c */                                                                              \
 	X(lcreate) X(symlink) X(mknod) X(mkdir) X(link) X(rename) X(renameat) X(unlinkat)          \
 	E(make) E(rename2)                                                                         \
@@ -30,3 +32,7 @@ int xattr_commit(struct request *req, struct fid *f);
 /* The size of the fid's value in FID_XATTR_*, for Tread and Twrite. */
 ssize_t xattr_read(struct fid *f, uint64_t off, void *buf, size_t n);
 ssize_t xattr_write(struct fid *f, uint64_t off, const void *buf, size_t n);
+
+/* Follows names from a fid (walk.c). *out: a description of where it got, with a descriptor of its
+ * own, bound to nothing. */
+int walk_to(struct conn *c, const struct fid *from, const struct p9_names *names, struct fid *out);

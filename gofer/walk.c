@@ -1,9 +1,7 @@
-/* Walking and listing directories, reading links. */
-#include <dirent.h>
+/* Walking, reading links. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "gofer/ops.h"
@@ -22,6 +20,39 @@ static int walk_step(struct conn *c, const struct fid *dir, const struct p9_str 
 	if (!err)
 		err = host_may(c, dir, S_IXOTH, -ENOENT);
 	return err ? err : host_open_child(dir, name, fd);
+}
+
+int walk_to(struct conn *c, const struct fid *from, const struct p9_names *names, struct fid *out)
+{
+	const struct fid *at = from;
+	struct stat st = {0};
+	struct p9_attr attr;
+	int fd, err = 0;
+
+	out->fd = -1;
+	for (unsigned i = 0; i < names->n; i++) {
+		uint32_t traits = 0;
+
+		err = walk_step(c, at, &names->a[i], &fd);
+		if (err)
+			break;
+		err = host_stat(fd, "", &attr, &st);
+		if (!err)
+			traits = host_traits(at, fd, &st);
+		if (out->fd >= 0)
+			close(out->fd);
+		*out = (struct fid){.fd = fd,
+		                    .type = st.st_mode & S_IFMT,
+		                    .dev = st.st_dev,
+		                    .ino = st.st_ino,
+		                    .traits = traits};
+		at = out;
+		if (err)
+			break;
+	}
+	if (err && out->fd >= 0)
+		close(steal_fd(&out->fd));
+	return err;
 }
 
 /* A fid for the same file. */
@@ -133,8 +164,6 @@ int serve_lookup(struct request *req, const struct p9_tlookup *t, struct p9_rloo
 		if (at->type == S_IFLNK)
 			break;
 	}
-	if (hop.fd >= 0)
-		close(hop.fd);
 	r->ecode = (uint32_t)-err;
 	if (!err && bind && cur->type == S_IFLNK && r->attrs.n > 0) {
 		/* Somewhere in tx that encoding the attributes does not reach before it copies
@@ -144,9 +173,11 @@ int serve_lookup(struct request *req, const struct p9_tlookup *t, struct p9_rloo
 
 		r->target = p9_str(text, n > 0 ? (size_t)n : 0);
 	}
-	if (!err && bind && r->attrs.n == t->names.n && (t->flags & P9_LOOKUP_OPEN) &&
-	    cur->type == S_IFREG && host_reopen(c, cur, O_RDONLY, &req->donate) == 0)
+	if (!err && r->attrs.n == t->names.n && (t->flags & P9_LOOKUP_OPEN) &&
+	    at->type == S_IFREG && host_reopen(c, at, O_RDONLY, &req->donate) == 0)
 		r->donated = P9_DONATED_READ;
+	if (hop.fd >= 0)
+		close(hop.fd);
 	return 0;
 }
 
@@ -163,145 +194,4 @@ int serve_readlink(struct request *req, const struct p9_treadlink *t, struct p9_
 		return errno == ENOENT ? -EINVAL : -errno; /* "": not a link */
 	r->target = p9_str(buf, (size_t)n);
 	return 0;
-}
-
-struct linux_dirent64 {
-	uint64_t d_ino;
-	int64_t d_off;
-	uint16_t d_reclen;
-	uint8_t d_type;
-	char d_name[];
-};
-
-struct lister {
-	struct conn *c;
-	struct fid *dir;
-	struct p9_cur out;
-	bool attrs;
-	uint32_t newfid; /* of the next entry with attributes */
-	bool end;        /* of the directory */
-};
-
-/* Binds the next fid to an entry; when that can't be (gone meanwhile, no descriptor left) it has
- * no attributes. */
-static void list_bind(struct lister *l, const char *name, struct p9_attr *a)
-{
-	struct stat st;
-	int fd;
-
-	/* What a listing binds is a guess: it may not use up what requests will need. */
-	if (fid_crowded(l->c))
-		return;
-	if ((name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]))) ||
-	    host_open_child(l->dir, name, &fd) < 0)
-		return;
-	if (host_stat(fd, "", a, &st) < 0) {
-		a->valid = 0;
-		close(fd);
-		return;
-	}
-	if (fid_bind(l->c, l->newfid, fd, &st, host_traits(l->dir, fd, &st), NULL) < 0)
-		a->valid = 0;
-	else
-		l->newfid++;
-}
-
-/* False: no room. */
-static bool list_entry_put(struct lister *l, const struct linux_dirent64 *e)
-{
-	size_t len = strlen(e->d_name);
-	struct p9_dirent d = {
-	    .offset = (uint64_t)e->d_off,
-	    .type = e->d_type,
-	    .name = p9_str(e->d_name, len),
-	};
-	bool dotdot = strcmp(e->d_name, "..") == 0;
-	struct p9_attr a = {0};
-
-	if (p9_left(&l->out) < p9_dirent_size(len) + (l->attrs ? P9_ATTR_SIZE : 0))
-		return false;
-	host_qid(l->dir->dev, dotdot && (l->dir->traits & FID_ROOT) ? l->dir->ino : e->d_ino,
-	         DTTOIF(e->d_type), &d.qid);
-	if (l->attrs)
-		list_bind(l, e->d_name, &a);
-	p9_put_dirent(&l->out, &d);
-	if (l->attrs)
-		p9_put_attr(&l->out, &a);
-	return true;
-}
-
-/* Entries from `offset` on, as many as fit. 0 at the end, -EINVAL when not even one fits. */
-static int list_fill(struct lister *l, uint64_t offset)
-{
-	_Alignas(8) char buf[16384];
-	uint8_t *start = l->out.p;
-	long n;
-
-	if (lseek(l->dir->open_fd, (off_t)offset, SEEK_SET) < 0)
-		return -errno;
-	for (;;) {
-		n = syscall(SYS_getdents64, l->dir->open_fd, buf, sizeof(buf));
-		if (n < 0)
-			return l->out.p != start ? 0 : -errno;
-		l->end = n == 0;
-		if (n == 0)
-			return 0;
-		for (long at = 0; at < n;) {
-			const struct linux_dirent64 *e = (const void *)(buf + at);
-
-			if (!list_entry_put(l, e))
-				return l->out.p != start ? 0 : -EINVAL;
-			at += e->d_reclen;
-		}
-	}
-}
-
-static int list_dir(struct request *req, uint32_t fidnum, uint64_t offset, uint32_t count,
-                    uint32_t newfid, struct p9_data *out, uint8_t *end)
-{
-	struct conn *c = req->conn;
-	AUTO(fid) struct fid *dir = fid_lookup(c, fidnum);
-	struct lister l;
-	uint8_t *start = req->tx + P9_DATA_OFFSET;
-	int err;
-
-	if (!dir)
-		return -EBADF;
-	if (dir->type != S_IFDIR)
-		return -ENOTDIR;
-	out->p = start;
-	out->len = 0;
-	*end = 1;
-	if (host_may(c, dir, S_IROTH, -EACCES) < 0 || (dir->traits & FID_HOLLOW))
-		return 0;
-	if (count > c->msize - P9_DATA_OFFSET - 1)
-		count = c->msize - P9_DATA_OFFSET - 1;
-	l = (struct lister){c, dir, p9_cur(start, count), newfid != P9_NOFID, newfid, false};
-	if (l.attrs && host_may(c, dir, S_IXOTH, -EACCES) < 0)
-		return -EACCES;
-	AUTO_LOCK(&dir->mu);
-	if (dir->open_fd < 0) {
-		err = host_reopen(c, dir, O_RDONLY, &dir->open_fd);
-		if (err)
-			return err;
-	}
-	err = list_fill(&l, offset);
-	out->len = (uint32_t)(l.out.p - start);
-	*end = l.end;
-	if (l.end && dir->state == FID_WALKED)
-		close(steal_fd(&dir->open_fd));
-	return err;
-}
-
-int serve_readdir(struct request *req, const struct p9_treaddir *t, struct p9_rreaddir *r)
-{
-	uint8_t end;
-
-	return list_dir(req, t->fid, t->offset, t->count, P9_NOFID, &r->data, &end);
-}
-
-int serve_list(struct request *req, const struct p9_tlist *t, struct p9_rlist *r)
-{
-	return list_dir(req, t->fid, t->offset, t->count,
-	                t->flags & P9_READDIR_ATTR ? t->newfid : P9_NOFID, &r->data, &r->end);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct p9_str p9_str(const char *s, size_t len)
 {
@@ -351,5 +352,33 @@ bool p9_get_dirent(struct p9_cur *c, struct p9_dirent *d)
 	p9_get_u64(c, &d->offset);
 	p9_get_u8(c, &d->type);
 	get_str(c, &d->name);
+	return !c->bad;
+}
+
+void p9_put_entry(struct p9_cur *c, const struct p9_entry *e)
+{
+	p9_put_dirent(c, &e->d);
+	p9_put_u8(c, e->attr.valid != 0);
+	if (!e->attr.valid)
+		return;
+	put_attr(c, &e->attr);
+	if ((e->attr.mode & S_IFMT) == S_IFLNK)
+		put_str(c, &e->target);
+}
+
+bool p9_get_entry(struct p9_cur *c, struct p9_entry *e)
+{
+	uint8_t known;
+
+	e->attr.valid = 0;
+	e->target = p9_str(NULL, 0);
+	if (!p9_get_dirent(c, &e->d))
+		return false;
+	p9_get_u8(c, &known);
+	if (!known)
+		return !c->bad;
+	get_attr(c, &e->attr);
+	if ((e->attr.mode & S_IFMT) == S_IFLNK)
+		get_str(c, &e->target);
 	return !c->bad;
 }

@@ -53,7 +53,11 @@ enum { P9_LOCK_SUCCESS = 0, P9_LOCK_BLOCKED = 1, P9_LOCK_ERROR = 2 };
 
 /* Extensions */
 enum { P9_LOOKUP_STAT = 1 << 0, P9_LOOKUP_OPEN = 1 << 1 };
-enum { P9_READDIR_ATTR = 1 << 0 };
+enum {
+	P9_LIST_DIRS = 1 << 0, /* attributes of directories */
+	P9_LIST_ATTRS = 1 << 1, /* of all entries */
+	P9_LIST_BELOW = 1 << 2,
+};
 enum { P9_DONATED_NONE = 0, P9_DONATED_READ = 1, P9_DONATED_WRITE = 2, P9_DONATED_RDWR = 3 };
 
 /* Tlopen's flags are the generic Linux values, which on x86-64 are O_* themselves. */
@@ -157,7 +161,7 @@ struct p9_str p9_str(const char *s, size_t len);
 void p9_put_attr(struct p9_cur *c, const struct p9_attr *a);
 void p9_get_attr(struct p9_cur *c, struct p9_attr *a);
 
-/* One entry of Rreaddir's or Rlist's data. */
+/* One entry of Rreaddir's data. */
 struct p9_dirent {
 	struct p9_qid qid;
 	uint64_t offset; /* to go on behind this entry */
@@ -170,3 +174,14 @@ size_t p9_dirent_size(size_t name_len);
 void p9_put_dirent(struct p9_cur *c, const struct p9_dirent *d);
 /* False when there is no further whole entry. */
 bool p9_get_dirent(struct p9_cur *c, struct p9_dirent *d);
+/* The same of Rlist: followed by known[1], and if that is not 0, by its attributes and, if it is a
+ * symlink, target[s]. */
+struct p9_entry {
+	struct p9_dirent d;
+	struct p9_attr attr;  /* attr.valid is 0 when it is not told */
+	struct p9_str target; /* empty: not told */
+};
+#define P9_ENTRY_SIZE_MAX (13 + 8 + 1 + 2 + 255 + 1 + P9_ATTR_SIZE + 2 + 4095)
+void p9_put_entry(struct p9_cur *c, const struct p9_entry *e);
+bool p9_get_entry(struct p9_cur *c, struct p9_entry *e);
+#define P9_SECTION_HDR 12 /* qid.path[8] count[4] */

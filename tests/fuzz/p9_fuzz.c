@@ -18,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct p9_msg m, again;
 	uint8_t *in = malloc(size + 1), *out = malloc(size + 64);
 	struct p9_dirent d;
+	struct p9_entry e;
 	struct p9_cur c;
 	ssize_t n;
 
@@ -38,6 +39,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	c = p9_cur(in, size);
 	while (p9_get_dirent(&c, &d))
 		if (d.name.len && !memchr(d.name.p, d.name.p[0], d.name.len))
+			abort();
+	c = p9_cur(in, size);
+	while (p9_get_entry(&c, &e))
+		if (e.target.len && !memchr(e.target.p, e.target.p[0], e.target.len))
 			abort();
 	free(in);
 	free(out);

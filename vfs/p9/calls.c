@@ -115,7 +115,8 @@ int p9_do_walk(struct p9_client *c, uint32_t dfid, const struct p9_str *names, u
 		return -ENOMEM;
 	call->t.tlookup.fid = dfid;
 	call->t.tlookup.newfid = newfid;
-	call->t.tlookup.flags = newfid == P9_NOFID ? P9_LOOKUP_STAT : to_read ? P9_LOOKUP_OPEN : 0;
+	call->t.tlookup.flags = (newfid == P9_NOFID ? P9_LOOKUP_STAT : 0) |
+	                        (to_read ? P9_LOOKUP_OPEN : 0);
 	call->t.tlookup.names.n = (uint16_t)n;
 	memcpy(call->t.tlookup.names.a, names, n * sizeof(*names));
 	err = p9_rpc(call);
@@ -127,7 +128,7 @@ int p9_do_walk(struct p9_client *c, uint32_t dfid, const struct p9_str *names, u
 	out->n = r->attrs.n;
 	out->err = ecode_err(r->ecode);
 	memcpy(out->attrs, r->attrs.a, out->n * sizeof(*out->attrs));
-	if (r->target.len > 0 && !memchr(r->target.p, 0, r->target.len))
+	if (r->target.len > 0 && r->target.len < 4096 && !memchr(r->target.p, 0, r->target.len))
 		out->target = strndup(r->target.p, r->target.len);
 	if (to_read && r->donated == P9_DONATED_READ && out->n == n)
 		out->fd = call_take_fd(call);
@@ -362,8 +363,7 @@ ssize_t p9_do_write(struct p9_client *c, uint32_t fid, const void *buf, size_t n
 	return call->r.rwrite.count > n ? -EIO : (ssize_t)call->r.rwrite.count;
 }
 
-int p9_do_list(struct p9_client *c, uint32_t fid, uint64_t off, uint32_t count, uint32_t newfid,
-               uint8_t **out, size_t *len, bool *end)
+int p9_do_list(struct p9_client *c, const struct p9_tlist *t, struct p9_listed *out)
 {
 	AUTO_CALL call = call_new(c, p9_client_extended(c) ? P9_tlist : P9_treaddir);
 	struct p9_data *d;
@@ -372,21 +372,26 @@ int p9_do_list(struct p9_client *c, uint32_t fid, uint64_t off, uint32_t count, 
 	if (!call)
 		return -ENOMEM;
 	if (call->t.type == P9_tlist)
-		call->t.tlist = (struct p9_tlist){fid, off, count,
-		                                  newfid != P9_NOFID ? P9_READDIR_ATTR : 0, newfid};
+		call->t.tlist = *t;
 	else
-		call->t.treaddir = (struct p9_treaddir){fid, off, count};
+		call->t.treaddir = (struct p9_treaddir){t->fid, t->offset, t->count};
 	err = p9_rpc(call);
 	if (err)
 		return err;
 	d = call->r.type == P9_rlist ? &call->r.rlist.data : &call->r.rreaddir.data;
-	if (d->len > count)
+	if (d->len > t->count)
 		return -EIO;
-	*out = malloc(d->len + 1);
-	if (!*out)
+	*out = (struct p9_listed){.len = d->len, .own = d->len};
+	if (call->r.type == P9_rlist) {
+		if (call->r.rlist.own > d->len)
+			return -EIO;
+		out->own = call->r.rlist.own;
+		out->end = call->r.rlist.end;
+		out->qid_path = call->r.rlist.qid.path;
+	}
+	out->data = malloc(d->len + 1);
+	if (!out->data)
 		return -ENOMEM;
-	memcpy(*out, d->p, d->len);
-	*len = d->len;
-	*end = call->r.type == P9_rlist && call->r.rlist.end;
+	memcpy(out->data, d->p, d->len);
 	return 0;
 }

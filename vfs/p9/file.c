@@ -12,30 +12,23 @@
 
 #define BOUNCE_STACK 4096
 #define BOUNCE_MAX   (128 * 1024)
-#define LIST_BYTES   32768
-
-/* file->priv. The descriptors are the inode's: ro_fd stays as long as it, the others while we are
- * counted in `writers`. */
-struct p9_file {
-	int rfd, wfd; /* -1: none */
-	uint32_t fid; /* an opened fid of our own instead (0: none) */
-	bool writer;
-	/* directories: entries that the host told and nobody has read yet; under f->pos_lock */
-	uint8_t *list;
-	size_t list_at, list_len;
-	uint64_t list_pos; /* the position that list_at is for */
-	bool list_attrs;   /* each entry is followed by attributes */
-	bool list_end;     /* nothing comes behind */
-};
 
 /* The inode's descriptor for `flags`, opened if there is none yet. */
 static int inode_fd_locked(struct p9_inode *pi, int *slot, uint32_t flags)
 {
+	uint32_t fid = p9_fid_known(pi);
 	int err, fd;
 
 	if (*slot >= 0)
 		return 0;
-	err = p9_do_openfd(p9_conn(&pi->i), pi->fid, flags, &fd);
+	if (fid == P9_NOFID && flags == O_RDONLY) {
+		err = p9_open_unbound(pi, slot);
+		if (err || *slot >= 0)
+			return err;
+	}
+	err = p9_fid(&pi->i, &fid);
+	if (!err)
+		err = p9_do_openfd(p9_conn(&pi->i), fid, flags, &fd);
 	if (!err)
 		*slot = fd;
 	return err;
@@ -60,6 +53,7 @@ static int open_writer_locked(struct p9_inode *pi, struct p9_file *pf, bool read
 	pf->writer = true;
 	pi->writers++;
 	pi->attr_written = true;
+	p9_names_forget_attr(p9_fs(&pi->i), pi->qid_path);
 	return 0;
 }
 
@@ -77,7 +71,7 @@ static int open_regular(struct inode *i, struct file *f, struct p9_file *pf)
 	}
 	if (err == -EOPNOTSUPP && !p9_client_extended(p9_conn(i)))
 		err =
-		    p9_do_open_plain(p9_conn(i), pi->fid, (uint32_t)f->flags & O_ACCMODE, &pf->fid);
+		    p9_do_open_plain(p9_conn(i), p9_fid_known(pi), (uint32_t)f->flags & O_ACCMODE, &pf->fid);
 	return err;
 }
 
@@ -97,7 +91,7 @@ int p9_open(struct inode *i, struct file *f)
 		if (err && p9_shed(i, err))
 			err = open_regular(i, f, pf);
 	} else if (!p9_client_extended(p9_conn(i))) {
-		err = p9_do_open_plain(p9_conn(i), p9_inode(i)->fid, O_RDONLY, &pf->fid);
+		err = p9_do_open_plain(p9_conn(i), p9_fid_known(p9_inode(i)), O_RDONLY, &pf->fid);
 	}
 	if (err) {
 		free(pf);
@@ -120,6 +114,7 @@ static void p9_file_release(struct file *f)
 			 * final now. */
 			if (pi->ro_fd < 0)
 				pi->attr_valid = false;
+			p9_names_forget_attr(p9_fs(f->inode), pi->qid_path);
 			if (pi->rw_fd >= 0)
 				close(steal_fd(&pi->rw_fd));
 			if (pi->wo_fd >= 0)
@@ -339,11 +334,14 @@ static int p9_file_mmap(struct file *f, int prot, bool shared, struct file_mappi
 static int p9_file_fsync(struct file *f, bool datasync)
 {
 	struct p9_file *pf = f->priv;
-	int fd = pf->wfd >= 0 ? pf->wfd : pf->rfd;
+	int fd = pf->wfd >= 0 ? pf->wfd : pf->rfd, err = 0;
+	uint32_t fid = pf->fid;
 
-	if (fd < 0)
-		return p9_do_fsync(p9_conn(f->inode), pf->fid ? pf->fid : p9_inode(f->inode)->fid,
-		                   datasync);
+	if (fd < 0) {
+		if (!fid)
+			err = p9_fid(f->inode, &fid);
+		return err ? err : p9_do_fsync(p9_conn(f->inode), fid, datasync);
+	}
 	return (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
 }
 
@@ -368,110 +366,6 @@ const struct file_ops p9_file_ops = {
     .fallocate = p9_file_fallocate,
     .release = p9_file_release,
 };
-
-/* A name as the host may have it: what a peer sends otherwise is not passed on. */
-static bool entry_valid(const struct p9_dirent *d)
-{
-	return d->name.len > 0 && d->name.len <= 255 && !memchr(d->name.p, '/', d->name.len) &&
-	       !memchr(d->name.p, 0, d->name.len);
-}
-
-/* Keeps the inodes that came with a listing, for the lookups that probably follow. */
-static int list_stash(struct file *f, struct p9_file *pf, unsigned gen, uint32_t first, unsigned n)
-{
-	struct p9_cur c = p9_cur(pf->list, pf->list_len);
-	struct inode *dir = f->inode, *i;
-	unsigned used = 0, entries = 0;
-	struct p9_dirent d;
-	struct p9_attr a;
-
-	while (p9_get_dirent(&c, &d)) {
-		entries++;
-		if (!pf->list_attrs)
-			continue;
-		p9_get_attr(&c, &a);
-		if (c.bad || !entry_valid(&d))
-			break;
-		if (!a.valid)
-			continue;
-		if (used == n)
-			return -EIO; /* bound more than it may */
-		if (p9_inode_from(p9_fs(dir), first + used++, &a, NULL, &i) == 0)
-			p9_stash_put(dir, gen, d.name.p, d.name.len, i, true);
-	}
-	if (pf->list_attrs)
-		p9_fid_unused(p9_conn(dir), first, n, used);
-	p9_stash_listed(dir, entries);
-	return c.bad ? -EIO : 0;
-}
-
-/* Asks the host for entries from pos on. */
-static int list_fetch(struct file *f, struct p9_file *pf, uint64_t pos)
-{
-	uint32_t fid = pf->fid ? pf->fid : p9_inode(f->inode)->fid;
-	uint32_t first = P9_NOFID;
-	unsigned n = LIST_BYTES / P9_ATTR_SIZE;
-	unsigned gen = p9_stash_gen(f->inode);
-	int err;
-
-	if (p9_stash_wanted(f->inode)) {
-		first = p9_fid_alloc(p9_conn(f->inode), n);
-		if (!first)
-			first = P9_NOFID;
-	}
-	free(steal(&pf->list));
-	pf->list_at = pf->list_len = 0;
-	pf->list_pos = pos;
-	pf->list_attrs = first != P9_NOFID;
-	err = p9_do_list(p9_conn(f->inode), fid, pos, LIST_BYTES, first, &pf->list, &pf->list_len,
-	                 &pf->list_end);
-	if (err && p9_shed(f->inode, err))
-		err = p9_do_list(p9_conn(f->inode), fid, pos, LIST_BYTES, first, &pf->list,
-		                 &pf->list_len, &pf->list_end);
-	if (!err && pf->list_len == 0)
-		pf->list_end = true;
-	if (!err)
-		err = list_stash(f, pf, gen, first, n);
-	if (err)
-		free(steal(&pf->list));
-	return err;
-}
-
-/* Offsets are the server's, which are the host's: an entry keeps its own whatever happens to
- * others. What the caller's buffer did not hold is kept for its next call, if that goes on where
- * this one ended. */
-static int p9_dir_readdir(struct file *f, uint64_t *pos, struct dir_sink *sink)
-{
-	struct p9_file *pf = f->priv;
-	struct p9_dirent d;
-	struct p9_attr a;
-	struct p9_cur c;
-	int err;
-
-	if (!pf->list || *pos != pf->list_pos || *pos == 0 ||
-	    (pf->list_at == pf->list_len && !pf->list_end)) {
-		err = list_fetch(f, pf, *pos);
-		if (err)
-			return err;
-	}
-	c = p9_cur(pf->list + pf->list_at, pf->list_len - pf->list_at);
-	while (p9_get_dirent(&c, &d)) {
-		uint64_t ino = d.qid.path;
-
-		if (pf->list_attrs)
-			p9_get_attr(&c, &a);
-		if (c.bad || !entry_valid(&d))
-			return -EIO;
-		if (d.name.len == 1 && d.name.p[0] == '.')
-			ino = f->inode->ino;
-		if (!sink->emit(sink, d.name.p, d.name.len, ino, d.type, d.offset))
-			return 0;
-		*pos = d.offset;
-		pf->list_pos = d.offset;
-		pf->list_at = pf->list_len - p9_left(&c);
-	}
-	return c.bad ? -EIO : 0;
-}
 
 const struct file_ops p9_dir_ops = {
     .seek = p9_file_seek,

@@ -45,6 +45,7 @@ static void p9fs_release(struct fs *fs)
 	p9_client_free(p->client);
 	htable_destroy(&p->inodes);
 	htable_destroy(&p->stash);
+	p9_names_destroy(p);
 	mutex_destroy(&p->mu);
 	free(p);
 }
@@ -91,6 +92,7 @@ int p9fs_new(int sock, const struct p9fs_options *opts, struct fs **out)
 	p->exclusive = opts->cache == P9FS_EXCLUSIVE;
 	mutex_init(&p->mu, LOCK_P9);
 	list_init(&p->stash_order);
+	p9_names_init(p);
 	fs->priv = p;
 	fs->shown_type = opts->shown_type ? opts->shown_type : "ext4";
 	fs->caches = true;

@@ -1,6 +1,7 @@
 /* Inodes of the 9P file system and their attributes. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -49,22 +50,43 @@ void p9_attr_set_locked(struct p9_inode *pi, const struct p9_attr *a)
 	atomic_store_explicit(&pi->i.mode, pi->attr.mode, memory_order_relaxed);
 }
 
+/* One that is being released is none any more. */
 static bool inode_eq(const struct hnode *n, const void *key)
 {
-	return container_of(n, const struct p9_inode, node)->qid_path == *(const uint64_t *)key;
+	const struct p9_inode *pi = container_of(n, const struct p9_inode, node);
+
+	return pi->qid_path == *(const uint64_t *)key && ref_count(&pi->i.ref) > 0;
+}
+
+static struct p9_inode *inode_find_locked(struct p9_fs *fs, uint64_t path, uint32_t type)
+{
+	struct hnode *n = htable_find(&fs->inodes, hash_u64(path), inode_eq, &path);
+	struct p9_inode *pi = n ? container_of(n, struct p9_inode, node) : NULL;
+
+	return pi && inode_type(&pi->i) == type && ref_get_unless_zero(&pi->i.ref) ? pi : NULL;
 }
 
 static struct p9_inode *inode_find(struct p9_fs *fs, uint64_t path, uint32_t type)
 {
-	struct p9_inode *pi;
-	struct hnode *n;
-
 	AUTO_LOCK(&fs->mu);
-	n = htable_find(&fs->inodes, hash_u64(path), inode_eq, &path);
-	if (!n)
-		return NULL;
-	pi = container_of(n, struct p9_inode, node);
-	return inode_type(&pi->i) == type && ref_get_unless_zero(&pi->i.ref) ? pi : NULL;
+	return inode_find_locked(fs, path, type);
+}
+
+/* Makes pi the one that is found, unless another was faster: then that, and pi goes. */
+static struct p9_inode *inode_publish(struct p9_fs *fs, struct p9_inode *pi)
+{
+	struct p9_inode *first;
+
+	if (S_ISDIR(pi->i.mode))
+		return pi;
+	mutex_lock(&fs->mu);
+	first = inode_find_locked(fs, pi->qid_path, inode_type(&pi->i));
+	if (!first)
+		pi->hashed = htable_insert(&fs->inodes, &pi->node, hash_u64(pi->qid_path)) == 0;
+	mutex_unlock(&fs->mu);
+	if (first)
+		inode_put(&pi->i);
+	return first ? first : pi;
 }
 
 static bool type_valid(uint32_t mode)
@@ -89,16 +111,23 @@ static void inode_adopt_fd(struct p9_inode *pi, int *fd)
 		pi->ro_fd = steal_fd(fd);
 }
 
-static int inode_new(struct p9_fs *fs, uint32_t fid, const struct p9_attr *a, struct p9_inode **out)
+/* home, name: of an inode that has no fid yet. */
+static int inode_new(struct p9_fs *fs, uint32_t fid, const struct p9_attr *a, struct inode *home,
+		     const char *name, size_t len, struct p9_inode **out)
 {
-	struct p9_inode *pi = calloc(1, sizeof(*pi));
+	struct p9_inode *pi = calloc(1, sizeof(*pi) + len);
 
 	if (!pi)
 		return -ENOMEM;
 	inode_init(&pi->i, fs->fs, fs->exclusive ? &p9_exclusive_inode_ops : &p9_shared_inode_ops,
 	           a->qid.path, a->mode);
-	pi->fid = fid;
+	atomic_init(&pi->fid, fid);
 	pi->qid_path = a->qid.path;
+	pi->home = home ? inode_get(home) : NULL;
+	pi->home_offset = P9_NO_OFFSET;
+	pi->home_len = (uint8_t)len;
+	if (len > 0)
+		memcpy(pi->home_name, name, len);
 	pi->ro_fd = pi->rw_fd = pi->wo_fd = -1;
 	mutex_init(&pi->data_lock, LOCK_INODE_DATA);
 	list_init(&pi->stash);
@@ -123,34 +152,49 @@ int p9_inode_from(struct p9_fs *fs, uint32_t fid, const struct p9_attr *a, int *
 		if (!pi->attr_written)
 			p9_attr_set_locked(pi, a);
 		mutex_unlock(&pi->i.attr_lock);
-		p9_clunk(fs->client, fid, false);
+		p9_bound(pi, fid);
 	} else if (!err) {
-		err = inode_new(fs, fid, a, &pi);
+		err = inode_new(fs, fid, a, NULL, NULL, 0, &pi);
+		if (!err)
+			pi = inode_publish(fs, pi);
 	}
 	if (err) {
 		p9_clunk(fs->client, fid, false);
 		return err;
-	}
-	if (!pi->hashed && !S_ISDIR(a->mode)) {
-		/* Two threads may both find none, and both make one: then only one is found
-		 * later. The other ends with its users; they are alike in all but cached
-		 * attributes. */
-		AUTO_LOCK(&fs->mu);
-		if (!htable_find(&fs->inodes, hash_u64(pi->qid_path), inode_eq, &pi->qid_path))
-			pi->hashed =
-			    htable_insert(&fs->inodes, &pi->node, hash_u64(pi->qid_path)) == 0;
 	}
 	inode_adopt_fd(pi, &donated);
 	*out = &pi->i;
 	return 0;
 }
 
-void p9_inode_release(struct inode *i)
+int p9_inode_told(struct inode *dir, const char *name, size_t len, const struct p9_attr *a,
+                  uint64_t offset, struct inode **out)
 {
-	struct p9_inode *pi = p9_inode(i);
-	struct p9_fs *fs = p9_fs(i);
+	struct p9_fs *fs = p9_fs(dir);
+	struct p9_inode *pi = NULL;
+	int err;
 
-	p9_stash_clear(i);
+	if (!type_valid(a->mode))
+		return -EIO;
+	if (!S_ISDIR(a->mode))
+		pi = inode_find(fs, a->qid.path, a->mode & S_IFMT);
+	if (!pi) {
+		err = inode_new(fs, P9_NOFID, a, dir, name, len, &pi);
+		if (err)
+			return err;
+		pi->home_offset = offset;
+		pi = inode_publish(fs, pi);
+	}
+	*out = &pi->i;
+	return 0;
+}
+
+static void inode_free(struct p9_inode *pi)
+{
+	struct p9_fs *fs = p9_fs(&pi->i);
+	uint32_t fid = p9_fid_known(pi);
+
+	p9_stash_clear(&pi->i);
 	if (pi->hashed) {
 		AUTO_LOCK(&fs->mu);
 		htable_remove(&fs->inodes, &pi->node);
@@ -162,10 +206,23 @@ void p9_inode_release(struct inode *i)
 	if (pi->wo_fd >= 0)
 		close(pi->wo_fd);
 	/* A deleted file's space, or what somebody on the host waits for, comes free at once. */
-	p9_clunk(fs->client, pi->fid, !pi->attr_valid || pi->attr.nlink == 0 || !fs->exclusive);
+	if (fid != P9_NOFID)
+		p9_clunk(fs->client, fid,
+		         !pi->attr_valid || pi->attr.nlink == 0 || !fs->exclusive);
 	mutex_destroy(&pi->data_lock);
-	inode_fini(i);
+	inode_fini(&pi->i);
 	free(pi);
+}
+
+/* An inode holds its home, and so on: a deep path must not become a deep recursion. */
+void p9_inode_release(struct inode *i)
+{
+	while (i) {
+		struct inode *home = p9_inode(i)->home;
+
+		inode_free(p9_inode(i));
+		i = home && ref_put(&home->ref) ? home : NULL;
+	}
 }
 
 bool p9_shed(struct inode *i, int err)
@@ -183,6 +240,7 @@ void p9_attr_forget(struct inode *i)
 	struct p9_inode *pi = p9_inode(i);
 
 	p9_seen_forget(p9_fs(i));
+	p9_names_forget_attr(p9_fs(i), pi->qid_path);
 	AUTO_LOCK(&i->attr_lock);
 	pi->attr_valid = false;
 }
@@ -193,6 +251,7 @@ void p9_attr_written(struct inode *i)
 
 	if (pi->attr_written)
 		return;
+	p9_names_forget_attr(p9_fs(i), pi->qid_path);
 	AUTO_LOCK(&i->attr_lock);
 	pi->attr_written = true;
 }
@@ -225,26 +284,47 @@ static bool attr_current_locked(struct p9_inode *pi)
 	return !pi->attr_written || attr_refresh_locked(pi);
 }
 
-int p9_getattr(struct inode *i, struct vfs_attr *out)
+static int attr_ask_locked(struct p9_inode *pi, uint32_t fid)
 {
-	struct p9_inode *pi = p9_inode(i);
+	bool written = pi->writers > 0;
 	struct p9_attr a;
 	int err;
 
-	AUTO_LOCK(&i->attr_lock);
-	if (!attr_current_locked(pi)) {
-		bool written = pi->writers > 0;
+	if (attr_current_locked(pi))
+		return 0;
+	err = p9_do_getattr(p9_conn(&pi->i), fid, &a);
+	if (err)
+		return err;
+	if ((a.mode & S_IFMT) != inode_type(&pi->i))
+		return -ESTALE;
+	p9_attr_set_locked(pi, &a);
+	pi->attr_written = written;
+	return 0;
+}
 
-		err = p9_do_getattr(p9_conn(i), pi->fid, &a);
+int p9_getattr(struct inode *i, struct vfs_attr *out)
+{
+	struct p9_inode *pi = p9_inode(i);
+	uint32_t fid = p9_fid_known(pi);
+	int err;
+
+	if (fid == P9_NOFID) {
+		mutex_lock(&i->attr_lock);
+		if (attr_current_locked(pi)) {
+			*out = pi->attr;
+			mutex_unlock(&i->attr_lock);
+			return 0;
+		}
+		mutex_unlock(&i->attr_lock);
+		err = p9_fid(i, &fid);
 		if (err)
 			return err;
-		if ((a.mode & S_IFMT) != inode_type(i))
-			return -ESTALE;
-		p9_attr_set_locked(pi, &a);
-		pi->attr_written = written;
 	}
-	*out = pi->attr;
-	return 0;
+	AUTO_LOCK(&i->attr_lock);
+	err = attr_ask_locked(pi, fid);
+	if (!err)
+		*out = pi->attr;
+	return err;
 }
 
 /* Through a descriptor when we hold one: then mode bits given since don't matter, as for
@@ -252,17 +332,22 @@ int p9_getattr(struct inode *i, struct vfs_attr *out)
 static int set_size(struct inode *i, uint64_t size)
 {
 	struct p9_inode *pi = p9_inode(i);
-	struct p9_tsetattr t = {.fid = pi->fid, .valid = P9_SETATTR_SIZE, .size = size};
-	int fd;
+	struct p9_tsetattr t = {.valid = P9_SETATTR_SIZE, .size = size};
+	int fd, err;
 
 	AUTO_LOCK(&i->attr_lock);
 	fd = pi->rw_fd >= 0 ? pi->rw_fd : pi->wo_fd;
 	pi->attr_written = true;
+	p9_names_forget_attr(p9_fs(i), pi->qid_path);
 	if (fd >= 0)
 		return ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
 	pi->attr_valid = false;
 	p9_seen_forget(p9_fs(i));
-	return p9_do_setattr(p9_conn(i), &t);
+	err = p9_fid(i, &t.fid);
+	if (!err)
+		err = p9_do_setattr(p9_conn(i), &t);
+	p9_names_forget_attr(p9_fs(i), pi->qid_path);
+	return err;
 }
 
 static void set_times(struct p9_tsetattr *t, const struct vfs_setattr *sa)
@@ -295,7 +380,7 @@ static uint32_t mode_without_suid(uint32_t mode)
 int p9_setattr(struct inode *i, const struct vfs_setattr *sa)
 {
 	struct p9_inode *pi = p9_inode(i);
-	struct p9_tsetattr t = {.fid = pi->fid};
+	struct p9_tsetattr t = {0};
 	uint32_t mode = sa->mask & ATTR_MODE ? sa->mode : i->mode;
 	int err = 0;
 
@@ -322,7 +407,12 @@ int p9_setattr(struct inode *i, const struct vfs_setattr *sa)
 	set_times(&t, sa);
 	if (!t.valid)
 		return 0;
+	err = p9_fid(i, &t.fid);
+	if (err)
+		return err;
+	p9_names_forget_attr(p9_fs(i), pi->qid_path);
 	err = p9_do_setattr(p9_conn(i), &t);
+	p9_names_forget_attr(p9_fs(i), pi->qid_path);
 	if (!err || err == -EIO)
 		p9_attr_forget(i);
 	if (!err) {
@@ -338,8 +428,11 @@ int p9_setattr(struct inode *i, const struct vfs_setattr *sa)
 int p9_statfs(struct inode *i, struct vfs_statfs *out)
 {
 	struct p9_rstatfs r;
-	int err = p9_do_statfs(p9_conn(i), p9_inode(i)->fid, &r);
+	uint32_t fid;
+	int err = p9_fid(i, &fid);
 
+	if (!err)
+		err = p9_do_statfs(p9_conn(i), fid, &r);
 	if (err)
 		return err;
 	*out = (struct vfs_statfs){

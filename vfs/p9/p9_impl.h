@@ -34,7 +34,16 @@ struct p9_fs {
 	struct htable stash;  /* stash.c */
 	struct list stash_order;
 	unsigned nstash;
-	_Atomic int stash_credit;
+	/* names.c */
+	struct htable names, names_by_qid, listings;
+	struct list names_order, listings_order;
+	size_t listings_bytes;
+	_Atomic unsigned names_gen; /* how often we changed something; under mu */
+	/* list.c: guesses */
+	_Atomic int attr_credit;	  /* so many listings with all attributes */
+	_Atomic unsigned attr_untold, attr_missed; /* entries; lookups in listed directories */
+	_Atomic unsigned ahead_budget;	  /* directories to ask for ahead of a traversal */
+	_Atomic unsigned ahead_got, ahead_used;
 };
 
 /* A file of the server. Hard links share one; a directory has one for each dirent, so that a server
@@ -48,8 +57,11 @@ struct p9_inode {
 	struct inode i;
 	struct hnode node;   /* p9_fs->inodes */
 	bool hashed;
-	uint32_t fid;	     /* immutable */
+	_Atomic uint32_t fid; /* P9_NOFID: none yet, see bind.c; then immutable */
 	uint64_t qid_path;   /* immutable */
+	struct inode *home;  /* with a reference, or NULL; immutable, as are the next two */
+	uint64_t home_offset; /* where a listing of home begins with it, or P9_NO_OFFSET */
+	uint8_t home_len;
 	/* under i.attr_lock */
 	struct vfs_attr attr;
 	bool attr_valid;     /* attr is what the server said */
@@ -59,13 +71,15 @@ struct p9_inode {
 	unsigned writers;    /* open files that use rw_fd or wo_fd */
 	/* LOCK_INODE_DATA: appends and truncation */
 	struct mutex data_lock;
-	/* directories: stash.c */
-	struct list stash;   /* p9_fs->mu */
+	/* directories */
+	struct list stash;   /* stash.c; p9_fs->mu */
 	unsigned names_gen;  /* p9_fs->mu */
-	_Atomic unsigned listed, missed;
+	_Atomic unsigned listed, missed; /* list.c: entries told; names then asked for one by one */
 	/* exclusive: known to have no security.capability, which every execve(2) asks for */
 	_Atomic bool no_capability;
+	char home_name[];
 };
+#define P9_NO_OFFSET UINT64_MAX
 
 static inline struct p9_inode *p9_inode(struct inode *i)
 {
@@ -90,6 +104,10 @@ extern const struct file_ops p9_file_ops, p9_dir_ops;
  * new one. Consumes fid, and *fd (a read-only descriptor or -1), also on failure. */
 int p9_inode_from(struct p9_fs *fs, uint32_t fid, const struct p9_attr *attr, int *fd,
 		  struct inode **out);
+/* The inode that `name` of dir was told to be, with a reference; not bound to a fid unless it exists
+ * already. */
+int p9_inode_told(struct inode *dir, const char *name, size_t len, const struct p9_attr *attr,
+		  uint64_t offset, struct inode **out);
 void p9_inode_release(struct inode *i);
 void p9_attr_forget(struct inode *i);	/* the server must be asked again */
 void p9_attr_written(struct inode *i);	/* through our own descriptors */
@@ -126,8 +144,23 @@ int p9_rename(struct inode *olddir, const char *oldname, size_t oldlen, struct i
 	      unsigned flags);
 int p9_readlink(struct inode *i, char **target);
 
+void p9_keep_link_text(struct inode *i, char *text); /* consumes it */
+
 /* file.c */
 int p9_open(struct inode *i, struct file *f);
+/* file->priv. The descriptors are the inode's: ro_fd stays as long as it, the others while we are
+ * counted in `writers`. */
+struct p9_file {
+	int rfd, wfd; /* -1: none */
+	uint32_t fid; /* an opened fid of our own instead (0: none) */
+	bool writer;
+	/* directories: entries that the host told and nobody has read yet; under f->pos_lock */
+	uint8_t *list;
+	size_t list_at, list_len;
+	uint64_t list_pos; /* the position that list_at is for */
+	uint32_t list_flags; /* P9_LIST_*, from the beginning to the end */
+	bool list_end;     /* nothing comes behind */
+};
 
 /* xattr.c */
 ssize_t p9_getxattr(struct inode *i, const char *name, void *value, size_t size);
@@ -167,30 +200,81 @@ int p9_do_fsync(struct p9_client *c, uint32_t fid, bool datasync);
 int p9_do_open_plain(struct p9_client *c, uint32_t fid, uint32_t flags, uint32_t *open_fid);
 ssize_t p9_do_read(struct p9_client *c, uint32_t fid, void *buf, size_t n, uint64_t off);
 ssize_t p9_do_write(struct p9_client *c, uint32_t fid, const void *buf, size_t n, uint64_t off);
-/* Directory entries (p9_get_dirent, and p9_get_attr after each unless newfid is P9_NOFID),
- * malloc'ed. fid: opened unless the extension was agreed. */
-int p9_do_list(struct p9_client *c, uint32_t fid, uint64_t off, uint32_t count, uint32_t newfid,
-	       uint8_t **out, size_t *len, bool *end);
+struct p9_listed {
+	uint8_t *data; /* malloc'ed */
+	size_t len, own;
+	bool end;
+	uint64_t qid_path; /* the extension: of the directory */
+};
+/* t->fid: opened unless the extension was agreed; then of the others only offset and count
+ * count, and entries are those of p9_get_dirent. */
+int p9_do_list(struct p9_client *c, const struct p9_tlist *t, struct p9_listed *out);
 
 /* Descriptors have run out, here or in the gofer (err): lets go of what is only cached. True: try
  * again, once. attr_lock not held. */
 bool p9_shed(struct inode *i, int err);
 
+/* bind.c: inodes without a fid */
+static inline uint32_t p9_fid_known(const struct p9_inode *pi)
+{
+	return atomic_load_explicit(&((struct p9_inode *)pi)->fid, memory_order_acquire);
+}
+/* The fid, bound now if there was none. -ESTALE: what was told has proved wrong. */
+int p9_fid(struct inode *i, uint32_t *fid);
+/* The way to i from what has a fid; n is 0 when that is i itself. */
+struct p9_route {
+	uint32_t fid;
+	unsigned n;
+	struct p9_str names[P9_AHEAD_MAX];
+	struct p9_inode *at[P9_AHEAD_MAX];
+};
+int p9_route(struct inode *i, struct p9_route *r);
+/* The peer has bound fid to pi's file. */
+void p9_bound(struct p9_inode *pi, uint32_t fid);
+/* A descriptor for reading of a regular file that has no fid, and gets none. 0 with *fd == -1: has to
+ * be opened another way. */
+int p9_open_unbound(struct p9_inode *pi, int *fd);
+
+/* names.c: what an exclusive tree has told. All keys are qid paths. */
+void p9_names_init(struct p9_fs *fs);
+void p9_names_destroy(struct p9_fs *fs);
+unsigned p9_names_gen(struct p9_fs *fs);
+/* What was told of a name. */
+struct p9_told {
+	const struct p9_attr *attr; /* NULL: there is no such name */
+	struct p9_str target;	    /* of a symlink; empty: not told */
+	uint64_t offset;	    /* where a listing begins with it, or P9_NO_OFFSET */
+};
+/* gen: from before the request was sent. */
+void p9_names_put(struct p9_fs *fs, unsigned gen, uint64_t dir, const struct p9_str *name,
+		  const struct p9_told *told);
+/* What is known of a name of dir, which goes from there: 0 with the inode and its reference, -ENOENT
+ * (there is no such name), or 1: nothing. */
+int p9_names_lookup(struct inode *dir, const char *name, size_t len, struct inode **out);
+/* Before and after a name, or attributes of a file, change. */
+void p9_names_forget(struct p9_fs *fs, uint64_t dir, const char *name, size_t len);
+void p9_names_forget_attr(struct p9_fs *fs, uint64_t qid);
+/* Whole listings (Rlist's own entries), used once. */
+void p9_listing_put(struct p9_fs *fs, unsigned gen, uint64_t dir, const uint8_t *data, size_t len,
+		    unsigned n);
+bool p9_listing_take(struct p9_fs *fs, uint64_t dir, uint8_t **data, size_t *len, unsigned *n);
+
+/* list.c */
+int p9_dir_readdir(struct file *f, uint64_t *pos, struct dir_sink *sink);
+/* A name of dir is about to be asked for by itself. True: all of dir's were fetched instead. */
+bool p9_list_missed(struct inode *dir);
+/* A name was not asked for because a listing told it. */
+void p9_list_paid(struct p9_fs *fs);
+
 /* stash.c */
-/* Does a listing of dir pay for attributes? */
-bool p9_stash_wanted(struct inode *dir);
 unsigned p9_stash_gen(struct inode *dir);
-/* Keeps what a listing that began at `gen` told, unless names of dir have changed since. Consumes
- * the inode; NULL: there is no such name. */
-void p9_stash_put(struct inode *dir, unsigned gen, const char *name, size_t len, struct inode *i,
-		  bool listed);
+/* Keeps what a walk told ahead, unless names of dir have changed since `gen`. Consumes the inode; NULL:
+ * there is no such name. */
+void p9_stash_put(struct inode *dir, unsigned gen, const char *name, size_t len, struct inode *i);
 /* What is known of a name, once: 0 with the inode and its reference, -ENOENT (there is no such
  * name), or 1: nothing. */
 int p9_stash_take(struct inode *dir, const char *name, size_t len, struct inode **out);
-/* Before and after a name of dir changes. */
+/* Before and after a name of dir changes: here and in names.c. */
 void p9_stash_forget(struct inode *dir, const char *name, size_t len);
 void p9_stash_clear(struct inode *dir); /* dir goes */
 void p9_stash_clear_all(struct p9_fs *fs);
-/* For the guess: dir was listed, with n entries; a name of it was looked up that was not there. */
-void p9_stash_listed(struct inode *dir, unsigned n);
-void p9_stash_missed(struct inode *dir);

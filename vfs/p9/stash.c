@@ -1,25 +1,16 @@
-/* What the server told before it was asked for, kept for the lookups that will ask: names ahead of
- * a walk, and what a listing told beyond names.
+/* What a walk was told ahead of where it was, kept for the lookups that will ask for it at once:
+ * inodes with their fids, and perhaps an open descriptor.
  *
- * Programs that list a directory often look at each file next (ls -l, git status, du, rm -r). A
- * listing can bring the attributes and bind fids of all entries; their inodes wait here, and a
- * lookup takes one out instead of asking. That costs the gofer an open for each entry, so it is
- * done only while it pays: a directory whose names were looked up after it was listed gives the
- * file system credit for some listings with attributes, and each lookup answered from here renews
- * it.
- *
- * Listings only so for trees that nobody else changes. An entry is true as long as nobody changes
- * the name through us: whoever does forgets it before and after, and a listing that was under way
- * meanwhile keeps nothing (names_gen). Entries are bounded, the oldest go first, and they go with
- * their directory. */
+ * An entry is true as long as nobody changes the name through us: whoever does forgets it before
+ * and after, and a walk that was under way meanwhile keeps nothing (names_gen). Entries are bounded, the
+ * oldest go first, and they go with their directory. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "vfs/p9/p9_impl.h"
 
-#define STASH_MAX    512
-#define STASH_CREDIT 32
+#define STASH_MAX 128
 
 struct stashed {
 	struct hnode node;   /* p9_fs->stash */
@@ -27,7 +18,6 @@ struct stashed {
 	struct list in_dir;  /* p9_inode->stash */
 	struct inode *dir;   /* borrowed: the entry goes before it */
 	struct inode *inode; /* owned; NULL: there is no such name */
-	bool listed;         /* a listing told */
 	uint64_t ns;         /* trees that the host changes: good for P9_YOUNG_NS */
 	size_t len;
 	char name[];
@@ -82,24 +72,13 @@ static void stash_free(struct stashed *s)
 	free(s);
 }
 
-bool p9_stash_wanted(struct inode *dir)
-{
-	struct p9_fs *fs = p9_fs(dir);
-
-	if (!fs->exclusive || !p9_client_extended(fs->client) || fs->stash_credit <= 0)
-		return false;
-	fs->stash_credit--;
-	return true;
-}
-
 unsigned p9_stash_gen(struct inode *dir)
 {
 	AUTO_LOCK(&p9_fs(dir)->mu);
 	return p9_inode(dir)->names_gen;
 }
 
-void p9_stash_put(struct inode *dir, unsigned gen, const char *name, size_t len, struct inode *i,
-                  bool listed)
+void p9_stash_put(struct inode *dir, unsigned gen, const char *name, size_t len, struct inode *i)
 {
 	struct stashed *s = malloc(sizeof(*s) + len), *old = NULL;
 	struct p9_fs *fs = p9_fs(dir);
@@ -111,7 +90,6 @@ void p9_stash_put(struct inode *dir, unsigned gen, const char *name, size_t len,
 	s->dir = dir;
 	s->inode = i;
 	s->ns = fs->exclusive ? 0 : p9_now_ns();
-	s->listed = listed;
 	s->len = len;
 	memcpy(s->name, name, len);
 	list_init(&s->order);
@@ -151,8 +129,6 @@ int p9_stash_take(struct inode *dir, const char *name, size_t len, struct inode 
 		*out = steal(&s->inode);
 		r = *out ? 0 : -ENOENT;
 	}
-	if (r == 0 && s->listed)
-		fs->stash_credit = STASH_CREDIT;
 	stash_free(s);
 	return r;
 }
@@ -162,6 +138,7 @@ void p9_stash_forget(struct inode *dir, const char *name, size_t len)
 	struct p9_fs *fs = p9_fs(dir);
 	struct stashed *s;
 
+	p9_names_forget(fs, p9_inode(dir)->qid_path, name, len);
 	mutex_lock(&fs->mu);
 	p9_inode(dir)->names_gen++;
 	s = stash_find_locked(fs, dir, name, len);
@@ -190,7 +167,6 @@ void p9_stash_clear_all(struct p9_fs *fs)
 {
 	struct stashed *s;
 
-	fs->stash_credit = 0;
 	do {
 		mutex_lock(&fs->mu);
 		s = list_first(&fs->stash_order, struct stashed, order);
@@ -199,23 +175,4 @@ void p9_stash_clear_all(struct p9_fs *fs)
 		mutex_unlock(&fs->mu);
 		stash_free(s);
 	} while (s);
-}
-
-void p9_stash_listed(struct inode *dir, unsigned n)
-{
-	p9_inode(dir)->missed = 0;
-	p9_inode(dir)->listed = n;
-}
-
-void p9_stash_missed(struct inode *dir)
-{
-	struct p9_inode *pi = p9_inode(dir);
-	unsigned listed = pi->listed;
-
-	if (listed < 6) /* "." and ".." are two of them */
-		return;
-	if (++pi->missed * 2 >= listed) {
-		pi->listed = 0;
-		p9_fs(dir)->stash_credit = STASH_CREDIT;
-	}
 }

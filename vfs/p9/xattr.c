@@ -8,7 +8,7 @@
 
 /* A plain 9P2000.L server has another way to these (Txattrwalk), which is not worth a second path
  * here. */
-static struct p9_call *xattr_call(struct inode *i, uint8_t type, int *err)
+static struct p9_call *xattr_call(struct inode *i, uint8_t type, uint32_t *fid, int *err)
 {
 	struct p9_call *call = NULL;
 
@@ -16,6 +16,9 @@ static struct p9_call *xattr_call(struct inode *i, uint8_t type, int *err)
 		*err = -EOPNOTSUPP;
 		return NULL;
 	}
+	*err = p9_fid(i, fid);
+	if (*err)
+		return NULL;
 	call = p9_call_get(p9_conn(i));
 	*err = call ? 0 : -ENOMEM;
 	if (call)
@@ -27,12 +30,13 @@ static struct p9_call *xattr_call(struct inode *i, uint8_t type, int *err)
 static ssize_t xattr_read(struct inode *i, const char *name, void *buf, size_t size)
 {
 	struct p9_rgetxattr *r;
+	uint32_t fid;
 	int err;
-	AUTO_CALL call = xattr_call(i, P9_tgetxattr, &err);
+	AUTO_CALL call = xattr_call(i, P9_tgetxattr, &fid, &err);
 
 	if (!call)
 		return err;
-	call->t.tgetxattr.fid = p9_inode(i)->fid;
+	call->t.tgetxattr.fid = fid;
 	call->t.tgetxattr.name = p9_str(name, strlen(name));
 	call->t.tgetxattr.size = size > P9_XATTR_MAX ? P9_XATTR_MAX : (uint32_t)size;
 	err = p9_rpc(call);
@@ -74,15 +78,16 @@ ssize_t p9_listxattr(struct inode *i, char *list, size_t size)
 
 int p9_setxattr(struct inode *i, const char *name, const void *value, size_t size, int flags)
 {
+	uint32_t fid;
 	int err;
-	AUTO_CALL call = xattr_call(i, P9_tsetxattr, &err);
+	AUTO_CALL call = xattr_call(i, P9_tsetxattr, &fid, &err);
 
 	if (!call)
 		return err;
 	if (size > P9_XATTR_MAX)
 		return -E2BIG;
 	call->t.tsetxattr = (struct p9_tsetxattr){
-	    .fid = p9_inode(i)->fid,
+	    .fid = fid,
 	    .name = p9_str(name, strlen(name)),
 	    .flags = (uint32_t)flags,
 	    .value = {value, (uint32_t)size},
@@ -95,12 +100,13 @@ int p9_setxattr(struct inode *i, const char *name, const void *value, size_t siz
 
 int p9_removexattr(struct inode *i, const char *name)
 {
+	uint32_t fid;
 	int err;
-	AUTO_CALL call = xattr_call(i, P9_tremovexattr, &err);
+	AUTO_CALL call = xattr_call(i, P9_tremovexattr, &fid, &err);
 
 	if (!call)
 		return err;
-	call->t.tremovexattr.fid = p9_inode(i)->fid;
+	call->t.tremovexattr.fid = fid;
 	call->t.tremovexattr.name = p9_str(name, strlen(name));
 	err = p9_rpc(call);
 	p9_attr_forget(i);

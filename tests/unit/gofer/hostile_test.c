@@ -306,8 +306,111 @@ Test(gofer_hostile, what_others_may_not_read_is_not_readable)
 	cr_assert_eq(raw_openfd(&r, 3, O_RDONLY), 0);
 	chmod(raw_host(&r, "home"), 0750);
 	cr_assert_eq(raw_lookup(&r, 2, "f", 4), -ENOENT);
-	t.tlist = (struct p9_tlist){2, 0, 4096, 0};
+	t.tlist = (struct p9_tlist){.fid = 2, .count = 4096, .flags = P9_LIST_ATTRS};
 	cr_assert_eq(raw_rpc(&r, &t, &m), 0);
 	cr_assert_eq(m.rlist.data.len, 0);
+	raw_close(&r);
+}
+
+/* How many sections a reply has; -1: malformed. */
+static int sections(const struct p9_rlist *l)
+{
+	struct p9_cur c = p9_cur((uint8_t *)l->data.p, l->data.len);
+	struct p9_entry e;
+	uint64_t qid;
+	uint32_t n;
+	int found = 0;
+
+	for (p9_take(&c, l->own); p9_left(&c) > 0; found++) {
+		struct p9_cur in;
+
+		p9_get_u64(&c, &qid);
+		p9_get_u32(&c, &n);
+		in = p9_cur(p9_take(&c, n), n);
+		if (c.bad)
+			return -1;
+		while (p9_get_entry(&in, &e))
+			;
+		if (in.bad)
+			return -1;
+	}
+	return c.bad ? -1 : found;
+}
+
+Test(gofer_hostile, what_is_listed_ahead_is_no_more_than_what_may_be_listed)
+{
+	struct p9_msg t = {.type = P9_tlist, .tag = 1}, m;
+
+	raw_open(&r, GOFER_OTHERS_ONLY | GOFER_READONLY, P9_VERSION_SENTRY, 0);
+	mkdir(raw_host(&r, "d"), 0755);
+	mkdir(raw_host(&r, "d/open"), 0755);
+	mkdir(raw_host(&r, "d/unread"), 0751);
+	mkdir(raw_host(&r, "d/unsearched"), 0754);
+	cr_assert_eq(symlink("..", raw_host(&r, "d/up")), 0);
+	cr_assert_eq(symlink("open", raw_host(&r, "d/link")), 0);
+	cr_assert_eq(raw_lookup(&r, 0, "d", 1), 0);
+	t.tlist = (struct p9_tlist){.fid = 1, .count = UINT32_MAX, .flags = P9_LIST_BELOW,
+				    .ahead = UINT32_MAX};
+	cr_assert_eq(raw_rpc(&r, &t, &m), 0);
+	cr_assert_eq(m.rlist.own, 0);
+	cr_assert_eq(sections(&m.rlist), 1);
+	t.tlist.fid = 0;
+	t.tlist.flags |= P9_LIST_DIRS;
+	cr_assert_eq(raw_rpc(&r, &t, &m), 0);
+	cr_assert_eq(sections(&m.rlist), 2); /* d and d/open */
+	chmod(raw_host(&r, "d"), 0754);
+	t.tlist.fid = 1;
+	cr_assert_eq(raw_rpc(&r, &t, &m), 0);
+	cr_assert_eq(sections(&m.rlist), 0);
+	raw_close(&r);
+}
+
+Test(gofer_hostile, what_is_listed_ahead_fits)
+{
+	struct p9_msg t = {.type = P9_tlist, .tag = 1}, m;
+	char name[64];
+
+	raw_open(&r, 0, P9_VERSION_SENTRY, 0);
+	for (int i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "d%d", i);
+		mkdir(raw_host(&r, name), 0755);
+		snprintf(name, sizeof(name), "d%d/sub", i);
+		mkdir(raw_host(&r, name), 0755);
+	}
+	t.tlist.ahead = 1000;
+	for (uint32_t flags = 0; flags < 8; flags++) {
+		t.tlist.flags = flags;
+		for (t.tlist.count = 0; t.tlist.count < 20000; t.tlist.count += 97) {
+			int err = raw_rpc(&r, &t, &m);
+
+			cr_assert(err == 0 || err == -EINVAL);
+			if (err)
+				continue;
+			cr_assert_leq(m.rlist.data.len, t.tlist.count);
+			cr_assert_geq(sections(&m.rlist), 0);
+		}
+	}
+	raw_close(&r);
+}
+
+Test(gofer_hostile, a_listing_walks_no_further_than_a_walk)
+{
+	static const char *const bad[] = {"..", ".", "a/b", "", "link", "file", "none"};
+	struct p9_msg t = {.type = P9_tlist, .tag = 1}, m;
+
+	raw_open(&r, 0, P9_VERSION_SENTRY, 0);
+	mkdir(raw_host(&r, "d"), 0755);
+	raw_write_host(&r, "file", "x");
+	cr_assert_eq(symlink("d", raw_host(&r, "link")), 0);
+	t.tlist = (struct p9_tlist){.newfid = 7, .names.n = 1, .count = 4096};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		t.tlist.names.a[0] = p9_str(bad[i], strlen(bad[i]));
+		cr_assert_lt(raw_rpc(&r, &t, &m), 0, "%s", bad[i]);
+	}
+	t.tlist.names.a[0] = p9_str("d", 1);
+	cr_assert_eq(raw_rpc(&r, &t, &m), 0);
+	cr_assert_eq(raw_rpc(&r, &t, &m), -EBADF); /* 7 is taken */
+	t.tlist = (struct p9_tlist){.fid = 7, .newfid = 0, .count = 4096};
+	cr_assert_eq(raw_rpc(&r, &t, &m), 0);
 	raw_close(&r);
 }

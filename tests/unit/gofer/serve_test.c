@@ -233,7 +233,7 @@ Test(gofer_serve, without_namespaces_landlock_confines_it)
 	cr_assert_eq(RPC(tmount, 0), 0);
 	cr_assert_eq(raw_lookup(&r, 0, "passwd", 1), 0);
 	cr_assert_eq(raw_openfd(&r, 1, O_RDONLY), 0);
-	cr_assert_eq(RPC(tlist, 0, 0, 4096, 0, P9_NOFID), 0);
+	cr_assert_eq(RPC(tlist, .fid = 0, .count = 4096), 0);
 	cr_assert_gt(m.rlist.data.len, 0);
 	close(r.sock);
 	int status;

@@ -263,8 +263,9 @@ static bool bad_names(struct p9_msg *t, struct p9_msg *r, int *fd)
 
 	if (t->type != P9_tlist)
 		return donate_fifo(t, r, fd);
-	p9_put_dirent(&c, &d);
-	r->rlist.data = (struct p9_data){data, (uint32_t)(c.p - data)};
+	p9_put_entry(&c, &(struct p9_entry){.d = d});
+	r->rlist = (struct p9_rlist){.data = {data, (uint32_t)(c.p - data)}};
+	r->rlist.own = r->rlist.data.len;
 	return true;
 }
 
@@ -300,4 +301,194 @@ Test(p9_peer, that_talks_unasked_is_cut_off)
 	start(unasked);
 	walk("/a");
 	cr_assert_eq(walk("/b"), -EIO);
+}
+
+/* ---- listings that lie ---------------------------------------------------------------------- */
+
+static struct p9_cur listing;
+static uint8_t listing_bytes[4096];
+static uint32_t listing_own;
+static uint64_t listing_qid;
+
+static void listing_begin(void)
+{
+	listing = p9_cur(listing_bytes, sizeof(listing_bytes));
+	listing_own = 0;
+	listing_qid = 1;
+}
+
+static void listing_add(const char *name, size_t len, uint32_t mode, uint64_t ino, const char *target,
+			size_t target_len)
+{
+	struct p9_entry e = {.d = {.offset = ino, .type = (uint8_t)(mode >> 12)}};
+
+	e.d.name = p9_str(name, len);
+	e.target = p9_str(target, target_len);
+	attr_of(&e.attr, mode, ino);
+	p9_put_entry(&listing, &e);
+	listing_own = (uint32_t)(listing.p - listing_bytes);
+}
+
+static bool list_prepared(struct p9_msg *t, struct p9_msg *r, int *fd)
+{
+	if (t->type != P9_tlist) {
+		r->type = P9_rlerror;
+		r->rlerror.ecode = ENOENT;
+		return true;
+	}
+	r->rlist = (struct p9_rlist){
+		.data = {listing_bytes, (uint32_t)(listing.p - listing_bytes)},
+		.own = listing_own,
+		.end = 1,
+		.qid.path = listing_qid,
+	};
+	return true;
+}
+
+static bool ignore_name(struct dir_sink *s, const char *name, size_t len, uint64_t ino,
+			unsigned type, uint64_t next)
+{
+	return true;
+}
+
+static int list(const char *path)
+{
+	AUTO(file) struct file *f = NULL;
+	struct dir_sink s = {ignore_name};
+	int err = vfs_open(&ctx, path, O_RDONLY | O_DIRECTORY, 0, 0, &f);
+
+	return err ? err : file_readdir(f, &s);
+}
+
+Test(p9_peer, that_claims_more_own_entries_than_bytes_gives_EIO)
+{
+	start(list_prepared);
+	listing_begin();
+	listing_add("a", 1, S_IFREG | 0644, 2, NULL, 0);
+	listing_own += 1;
+	cr_assert_eq(list("/"), -EIO);
+}
+
+Test(p9_peer, that_lists_a_half_entry_gives_EIO)
+{
+	start(list_prepared);
+	listing_begin();
+	listing_add("a", 1, S_IFREG | 0644, 2, NULL, 0);
+	listing.p -= 3;
+	listing_own -= 3;
+	cr_assert_eq(list("/"), -EIO);
+}
+
+Test(p9_peer, that_lists_targets_with_zero_bytes_gives_EIO)
+{
+	start(list_prepared);
+	listing_begin();
+	listing_add("a", 1, S_IFLNK | 0777, 2, "x\0y", 3);
+	cr_assert_eq(list("/"), -EIO);
+}
+
+Test(p9_peer, that_lists_unknown_types_gives_EIO_when_they_are_used)
+{
+	start(list_prepared);
+	listing_begin();
+	listing_add("a", 1, 0170000, 2, NULL, 0);
+	cr_assert_eq(list("/"), 0);
+	cr_assert_eq(walk("/a"), -EIO);
+}
+
+Test(p9_peer, that_lists_a_name_twice_or_dots_is_taken_at_its_last_word)
+{
+	start(list_prepared);
+	listing_begin();
+	listing_add(".", 1, S_IFREG | 0644, 9, NULL, 0);
+	listing_add("..", 2, S_IFREG | 0644, 9, NULL, 0);
+	listing_add("a", 1, S_IFREG | 0644, 2, NULL, 0);
+	listing_add("a", 1, S_IFDIR | 0755, 3, NULL, 0);
+	cr_assert_eq(list("/"), 0);
+	cr_assert_eq(walk("/a/"), 0);
+	cr_assert_eq(walk("/./a/.."), 0);
+}
+
+Test(p9_peer, that_lists_directories_inside_themselves_does_not_lock_us_up, .timeout = 10)
+{
+	static char path[4096];
+
+	start(list_prepared);
+	listing_begin();
+	listing_add("a", 1, S_IFDIR | 0755, 1, NULL, 0);
+	cr_assert_eq(list("/"), 0);
+	for (int i = 0; i < 2000; i++)
+		strcat(path, "/a");
+	cr_assert_eq(walk(path), 0);
+	cr_assert_lt(vfs_mkdir(&ctx, "/a/a/a/a/a/a/a/a/a/a/y", 0755), 0);
+	strcpy(path + 3900, "/x");
+	cr_assert_lt(open_ro(path), 0);
+}
+
+/* Directory a, and as what is below: whatever `listing` holds. */
+static bool list_below(struct p9_msg *t, struct p9_msg *r, int *fd)
+{
+	static uint8_t data[1024];
+	struct p9_cur c = p9_cur(data, sizeof(data));
+	struct p9_entry e = {.d = {.offset = 1, .type = 4, .name = p9_str("a", 1)}};
+
+	if (t->type != P9_tlist || t->tlist.flags & P9_LIST_BELOW)
+		return list_prepared(t, r, fd);
+	attr_of(&e.attr, S_IFDIR | 0755, 2);
+	p9_put_entry(&c, &e);
+	r->rlist = (struct p9_rlist){.data = {data, (uint32_t)(c.p - data)}, .end = 1};
+	r->rlist.own = r->rlist.data.len;
+	r->rlist.qid.path = t->tlist.names.n ? 2 : 1;
+	return true;
+}
+
+static void section(uint64_t qid, uint32_t claim, const char *name, size_t len)
+{
+	struct p9_cur head = listing;
+
+	p9_take(&listing, P9_SECTION_HDR);
+	listing_add(name, len, S_IFREG | 0644, 5, NULL, 0);
+	p9_put_u64(&head, qid);
+	p9_put_u32(&head, (uint32_t)(listing.p - head.p - 4) + claim);
+	listing_own = 0;
+}
+
+Test(p9_peer, that_tells_ahead_what_cannot_be_is_asked_properly)
+{
+	start(list_below);
+	listing_begin();
+	section(2, 0, "b/c", 3);
+	cr_assert_eq(list("/"), 0);
+	cr_assert_eq(list("/a"), 0);
+	listing_begin();
+	section(2, 1, "b", 1);
+	cr_assert_eq(list("/a"), 0);
+	listing_begin();
+	section(2, 0xfffffff0, "b", 1);
+	cr_assert_eq(list("/a"), 0);
+	listing_begin();
+	section(77, 0, "b", 1);
+	cr_assert_eq(list("/a"), 0);
+	listing_begin();
+	listing.p += 5;
+	cr_assert_eq(list("/a"), 0);
+	listing_begin();
+	section(2, 0, "b", 1);
+	cr_assert_eq(list("/a"), 0);
+	cr_assert_eq(walk("/a/b"), 0);
+}
+
+Test(p9_peer, that_binds_another_directory_than_was_told_gives_ESTALE)
+{
+	start(list_below);
+	listing_begin();
+	cr_assert_eq(list("/"), 0);
+	cr_assert_eq(list("/a"), 0); /* bound: 2 */
+	listing_begin();
+	listing_add("d", 1, S_IFDIR | 0755, 7, NULL, 0);
+	peer.script = list_prepared;
+	listing_qid = 2;
+	cr_assert_eq(list("/a"), 0);
+	listing_qid = 8;
+	cr_assert_eq(list("/a/d"), -ESTALE);
 }
