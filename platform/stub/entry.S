@@ -63,9 +63,11 @@ stub_fast_exit_end:
 	jmp	stub_fast_exit
 
 	.text
-/* void stub_trap(void): makes a signal frame of the fast call; the handler goes on from there. */
+/* void stub_trap(void): makes a signal frame of the fast call; the handler goes on from there. An
+ * undefined instruction would do, but on some virtual machines it costs several us. */
 	.globl	stub_trap, stub_trap_site
 stub_trap:
+	int3
 stub_trap_site:
 	ud2
 

@@ -44,7 +44,7 @@ _Static_assert(STUB_ASM_FAST_REGS == SLOT_FAST_REGS, "layout_asm.h");
 _Static_assert(STUB_ASM_PENDING == offsetof(struct slot, pending), "layout_asm.h");
 
 /* Registers by their place in sigcontext, which is that in SLOT_FAST_REGS. */
-enum { REG_RDI = 8, REG_RSI = 9, REG_RDX = 12, REG_RAX = 13, REG_COUNT = 18 };
+enum { REG_RDI = 8, REG_RSI = 9, REG_RDX = 12, REG_RAX = 13, REG_RSP = 15, REG_COUNT = 18 };
 
 static struct slot *slot_of(uint64_t addr)
 {
@@ -294,6 +294,9 @@ static void copy_ahead(struct slot *s, const uint64_t *regs)
 	} else if ((nr == __NR_write || nr == __NR_pwrite64) && regs[REG_RDX] <= SLOT_IN_BUFFER) {
 		addr = regs[REG_RSI];
 		n = regs[REG_RDX];
+	} else if (nr == __NR_rt_sigreturn) {
+		addr = regs[REG_RSP];
+		n = SLOT_IN_BUFFER;
 	}
 	/* The first page faults in an ordinary way, or not at all. */
 	if (!n || addr < 4096 || addr >= STUB_TEXT)
@@ -338,7 +341,7 @@ void stub_fast_interrupted(uint64_t *regs)
 static int inside(struct slot *s, int *signo, struct ucontext *uc)
 {
 	uint64_t ip = uc->uc_mcontext.rip;
-	int trapped = ip == (uint64_t)stub_trap_site && *signo == SIGILL;
+	int trapped = ip == (uint64_t)stub_trap_site && *signo == SIGTRAP;
 
 	if ((*signo == SIGSEGV || *signo == SIGBUS) && fixup(uc))
 		return 0;
