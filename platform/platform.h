@@ -90,6 +90,13 @@ struct pf_identity {
 	bool answers_allowed;	/* false while traced or filtered */
 };
 
+/* How a forked thread begins that need not wait for its S. */
+struct pf_birth {
+	uint64_t rsp, fs_base;	 /* 0: the caller's */
+	struct pf_identity id;
+	struct gptr tid_addr;	 /* where it finds id.tid; null: nowhere */
+};
+
 struct pf_ops {
 	const char *name;
 	bool traces; /* the sentry's filter must allow PLATFORM_PTRACE_HOST_CALLS too */
@@ -108,6 +115,10 @@ struct pf_ops {
 	 * holds off others and overlapping pf_calls. */
 	int (*space_fork)(struct pf_thread *caller, struct pf_space **space,
 			  struct pf_thread **thread);
+	/* The same, but the thread runs from the moment that it exists, its rax 0: it may have done
+	 * anything by the return. The first run() of it only waits. NULL: there is only space_fork(). */
+	int (*space_fork_run)(struct pf_thread *caller, const struct pf_birth *b,
+			      struct pf_space **space, struct pf_thread **thread);
 	/* Another stopped thread in caller's space, registers and FP state copied from caller. */
 	int (*thread_new)(struct pf_thread *caller, struct pf_thread **thread);
 
@@ -121,6 +132,9 @@ struct pf_ops {
 	/* Kills the stub process and reaps it; all threads in it report PF_DEAD. The structure
 	 * itself is freed when its last thread is destroyed. Any thread. */
 	void (*space_kill)(struct pf_space *s);
+	/* Takes apart what is left of ended stub processes; waits until the host is done with them. For a
+	 * thread that has nothing else to do. May be NULL. */
+	void (*reap)(struct platform *p);
 	/* A reference keeps the structure, not the process, beyond the last thread: for who may still
 	 * read, write or kill it by then. Any thread. */
 	void (*space_get)(struct pf_space *s);
@@ -199,6 +213,9 @@ struct pf_ops {
 	int (*space_cpu_time)(struct pf_space *s, uint64_t *user_ns, uint64_t *sys_ns);
 	/* Resident bytes of the stub process, for RSS and --memory. */
 	uint64_t (*space_rss)(struct pf_space *s);
+	/* The most that the stub process of t, stopped in a system call, has had resident; its own word
+	 * for it. 0: space_rss() must be asked. May be NULL. */
+	uint64_t (*thread_maxrss)(struct pf_thread *t);
 	struct pf_space *(*thread_space)(struct pf_thread *t);
 };
 

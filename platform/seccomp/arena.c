@@ -43,6 +43,22 @@ static size_t chunk_bytes(unsigned k)
 	return (size_t)(k ? chunk_first(k) : CHUNK_SLOTS) * SLOT_SIZE;
 }
 
+int arena_map(int fd, unsigned k, uint8_t **out)
+{
+	void *m = mmap(NULL, chunk_bytes(k), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		       (off_t)chunk_first(k) * SLOT_SIZE);
+
+	if (m == MAP_FAILED)
+		return -errno;
+	*out = m;
+	return 0;
+}
+
+void arena_unmap(uint8_t *chunk, unsigned k)
+{
+	munmap(chunk, chunk_bytes(k));
+}
+
 int arena_slot_locked(struct pf_space *s, uint32_t index, struct slot **out)
 {
 	unsigned k = chunk_of(index);
@@ -51,22 +67,20 @@ int arena_slot_locked(struct pf_space *s, uint32_t index, struct slot **out)
 	if (index >= SLOT_MAX)
 		return -EAGAIN;
 	if (!s->chunk[k]) {
-		void *m = mmap(NULL, chunk_bytes(k), PROT_READ | PROT_WRITE, MAP_SHARED, s->arena_fd,
-			       (off_t)first * SLOT_SIZE);
+		int r = arena_map(s->arena_fd, k, &s->chunk[k]);
 
-		if (m == MAP_FAILED)
-			return -errno;
-		s->chunk[k] = m;
+		if (r)
+			return r;
 	}
 	*out = (struct slot *)(s->chunk[k] + (size_t)(index - first) * SLOT_SIZE);
 	return 0;
 }
 
-void arena_unmap(struct pf_space *s)
+void arena_release(struct pf_space *s)
 {
 	for (unsigned k = 0; k < CHUNK_MAX; k++)
 		if (s->chunk[k])
-			munmap(s->chunk[k], chunk_bytes(k));
+			arena_unmap(s->chunk[k], k);
 }
 
 /* The oldest retired slot whose thread is really gone: a stub may lie about having exited. */

@@ -185,9 +185,24 @@ static bool event_decode(struct pf_thread *t, struct pf_event *ev)
 	}
 }
 
+void handover_born(struct pf_thread *t, unsigned n)
+{
+	atomic_store(&t->running, true);
+	t->born_running = true;
+	frame_store(t);
+	t->slot->ncmd = n;
+	regime_active(t, true);
+	handover_give(t, SLOT_RESUME);
+}
+
 /* False: nothing was handed over, *ev is set. */
 static bool run_begin(struct pf_thread *t, struct pf_event *ev, uint64_t *spin)
 {
+	if (t->born_running) {
+		t->born_running = false;
+		*spin = 0;
+		return true;
+	}
 	borrow_lock(t);
 	atomic_store(&t->running, true);
 	if (take_interrupt(t, ev) || take_late_fault(t, ev)) {

@@ -22,6 +22,9 @@
 #define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
 #endif
 
+/* What an event is about: one of these, or a process by its number (reap.c). */
+enum { TAG_STOP, TAG_LISTENER };
+
 void approval_add(struct platform *p, struct approval *a)
 {
 	AUTO_LOCK(&p->mu);
@@ -65,7 +68,8 @@ static void notification_serve(struct platform *p)
 
 static void death_serve(struct platform *p, struct pf_space *s)
 {
-	epoll_ctl(p->epoll, EPOLL_CTL_DEL, s->pidfd, NULL);
+	close(s->pidfd);
+	s->pidfd = -1;
 	space_mark_dead(s);
 	if (s == p->zygote && !atomic_load(&p->stopping_soon))
 		log_error("the zygote died: no new address spaces can be made");
@@ -73,6 +77,26 @@ static void death_serve(struct platform *p, struct pf_space *s)
 	    p->cfg.on_death)
 		p->cfg.on_death(s);
 	space_put(s);
+}
+
+static void event_serve(struct platform *p, const struct epoll_event *ev)
+{
+	struct pf_space *s;
+
+	switch (ev->data.u64) {
+	case TAG_STOP:
+		break;
+	case TAG_LISTENER:
+		if (ev->events & EPOLLIN)
+			notification_serve(p);
+		else /* no stub is left */
+			epoll_ctl(p->epoll, EPOLL_CTL_DEL, p->listener, NULL);
+		break;
+	default:
+		s = space_watched_dead(p, (pid_t)ev->data.u64);
+		if (s)
+			death_serve(p, s);
+	}
 }
 
 static void *helper_main(void *arg)
@@ -83,28 +107,17 @@ static void *helper_main(void *arg)
 	while (!atomic_load(&p->stopping)) {
 		int n = epoll_wait(p->epoll, ev, 16, -1);
 
-		for (int i = 0; i < n; i++) {
-			if (ev[i].data.ptr == p && ev[i].events & EPOLLIN)
-				notification_serve(p);
-			else if (ev[i].data.ptr == p) /* no stub is left */
-				epoll_ctl(p->epoll, EPOLL_CTL_DEL, p->listener, NULL);
-			else if (ev[i].data.ptr)
-				death_serve(p, ev[i].data.ptr);
-		}
+		for (int i = 0; i < n; i++)
+			event_serve(p, &ev[i]);
 	}
 	return NULL;
 }
 
-static int watch(struct platform *p, int fd, void *tag)
+static int watch(struct platform *p, int fd, uint64_t tag)
 {
-	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = tag};
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = tag};
 
 	return epoll_ctl(p->epoll, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
-}
-
-int helper_watch(struct platform *p, struct pf_space *s)
-{
-	return watch(p, s->pidfd, s);
 }
 
 int thread_start(pthread_t *out, void *(*fn)(void *), struct platform *p)
@@ -133,9 +146,9 @@ int helper_start(struct platform *p)
 		return -errno;
 	if (p->listener >= 0)
 		ioctl(p->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
-	r = watch(p, p->event, NULL);
+	r = watch(p, p->event, TAG_STOP);
 	if (r == 0 && p->listener >= 0)
-		r = watch(p, p->listener, p);
+		r = watch(p, p->listener, TAG_LISTENER);
 	return r ? r : thread_start(&p->helper, helper_main, p);
 }
 

@@ -24,6 +24,14 @@
 #define CHUNK_MAX 12
 
 #define SPARE_MAX 8
+#define KIT_MAX 2
+
+/* See kit.c. */
+struct kit {
+	int arena_fd;
+	uint8_t *chunk; /* the sentry's view of chunk 0 */
+	int sock[2];	/* ours, the stub's */
+};
 
 struct platform {
 	/* immutable after start */
@@ -56,6 +64,13 @@ struct platform {
 	struct list approvals; /* protected by mu: clones that a stub may do now */
 	size_t nspaces;	       /* protected by mu: living structures */
 	struct cond spaces_gone;
+	struct list watched; /* protected by mu: living stub processes; see reap.c */
+	struct list ended;   /* protected by mu: killed, nobody has waited for them yet */
+	atomic_uint nended;
+
+	struct kit kit[KIT_MAX]; /* protected by mu */
+	unsigned nkits;		 /* protected by mu */
+	unsigned kits_wanted;	 /* protected by mu: taken and not replaced */
 
 	pthread_t spare_maker;
 	bool have_spare_maker;
@@ -75,6 +90,8 @@ struct pf_space {
 	pid_t pid;
 	int pidfd;
 	int sock;     /* our end of the stub's socket */
+	int their_sock; /* the stub's end, until it is born */
+	struct list watch_link; /* in p->watched or p->ended; protected by p->mu */
 	int arena_fd;
 	uint64_t vdso;
 	atomic_bool dead;
@@ -161,6 +178,7 @@ struct pf_thread {
 	struct regime regime;
 
 	atomic_bool running;	     /* the guest executes, or is about to */
+	bool born_running; /* only S: it was handed over when it was born */
 	atomic_bool interrupted;
 	atomic_uint_least64_t interrupted_at;
 
@@ -225,11 +243,32 @@ int zygote_start(struct platform *p);
 
 /* arena.c */
 int arena_new(int *fd);
+/* The sentry's view of chunk k. */
+int arena_map(int fd, unsigned k, uint8_t **out);
+void arena_unmap(uint8_t *chunk, unsigned k);
 /* The sentry's view of a slot; maps its chunk if need be. Locks: s->mu held. */
 int arena_slot_locked(struct pf_space *s, uint32_t index, struct slot **out);
-void arena_unmap(struct pf_space *s);
+void arena_release(struct pf_space *s);
 int slot_alloc(struct pf_space *s, uint32_t *index, struct slot **out);
 void slot_retire(struct pf_space *s, uint32_t index, pid_t tid);
+
+/* kit.c */
+int kit_take(struct platform *p, struct kit *out);
+void kit_free(struct kit *k);
+void kits_fill(struct platform *p);
+void kits_free(struct platform *p);
+
+/* reap.c */
+/* The process exists: its reference. */
+int space_watch(struct pf_space *s);
+/* True: that reference is the caller's. */
+bool space_unwatch(struct pf_space *s);
+/* The helper thread: the space of a process that died unasked, with its reference; or NULL. */
+struct pf_space *space_watched_dead(struct platform *p, pid_t pid);
+/* Kills the process and leaves the rest to seccomp_reap(). */
+void space_end(struct pf_space *s);
+/* Waits for all that ended, and makes ready for births. */
+void seccomp_reap(struct platform *p);
 
 /* space.c */
 int space_alloc(struct platform *p, struct pf_space **out);
@@ -244,6 +283,8 @@ int space_blank(struct platform *p, struct pf_space **space, struct pf_thread **
 int seccomp_space_new(struct platform *p, struct pf_space **space, struct pf_thread **thread);
 int seccomp_space_fork(struct pf_thread *caller, struct pf_space **space,
 		       struct pf_thread **thread);
+int seccomp_space_fork_run(struct pf_thread *caller, const struct pf_birth *b,
+			   struct pf_space **space, struct pf_thread **thread);
 void seccomp_space_kill(struct pf_space *s);
 
 /* spare.c */
@@ -282,6 +323,9 @@ uint64_t handover_give(struct pf_thread *t, uint32_t state);
 int handover_wait(struct pf_thread *t, enum wait_for what, uint64_t spin);
 void handover_wake_dead(struct pf_thread *t);
 void seccomp_run(struct pf_thread *t, struct pf_event *ev);
+/* Hands over a thread that is about to be born; n commands are in its slot. */
+void handover_born(struct pf_thread *t, unsigned n);
+void seccomp_publish(struct pf_thread *t, const struct pf_identity *id);
 void seccomp_interrupt(struct pf_thread *t);
 void seccomp_interrupt_clear(struct pf_thread *t);
 void seccomp_will_block(struct pf_thread *t);
@@ -341,12 +385,12 @@ bool memory_probe(struct pf_space *s);
 int seccomp_thread_cpu_time(struct pf_thread *t, uint64_t *user_ns, uint64_t *sys_ns);
 int seccomp_space_cpu_time(struct pf_space *s, uint64_t *user_ns, uint64_t *sys_ns);
 uint64_t seccomp_space_rss(struct pf_space *s);
+uint64_t seccomp_thread_maxrss(struct pf_thread *t);
 
 /* helper.c */
 /* A thread of the platform's own, with all signals blocked. */
 int thread_start(pthread_t *out, void *(*fn)(void *), struct platform *p);
 int helper_start(struct platform *p);
 void helper_stop(struct platform *p);
-int helper_watch(struct platform *p, struct pf_space *s);
 void approval_add(struct platform *p, struct approval *a);
 void approval_remove(struct platform *p, struct approval *a);

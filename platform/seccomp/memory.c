@@ -93,8 +93,17 @@ bool memory_probe(struct pf_space *s)
 	return copy_direct(s, false, &byte, STUB_TEXT, 1) == 1;
 }
 
+static bool only_thread_ever(struct pf_space *s)
+{
+	AUTO_LOCK(&s->mu);
+	return s->next_slot == 1;
+}
+
+/* The clock of a process can be read at once; a thread's is in /proc. */
 int seccomp_thread_cpu_time(struct pf_thread *t, uint64_t *user_ns, uint64_t *sys_ns)
 {
+	if (only_thread_ever(t->space))
+		return host_process_cpu_time(t->space->pid, user_ns, sys_ns);
 	return host_thread_cpu_time(t->space->p->procfd, t->space->pid, t->tid, user_ns, sys_ns);
 }
 
@@ -106,4 +115,9 @@ int seccomp_space_cpu_time(struct pf_space *s, uint64_t *user_ns, uint64_t *sys_
 uint64_t seccomp_space_rss(struct pf_space *s)
 {
 	return host_process_rss(s->p->procfd, s->pid);
+}
+
+uint64_t seccomp_thread_maxrss(struct pf_thread *t)
+{
+	return (uint64_t)__atomic_load_n(&t->slot->maxrss, __ATOMIC_RELAXED) << 10;
 }

@@ -13,8 +13,8 @@
  *	                   zygote: a stub without a guest, which others are forked from
  *
  * Files: arena.c slots; frame.c registers and FP state; handover.c run and interrupt; calls.c
- * commands to a stopped stub; space.c and thread.c births and deaths; memory.c; helper.c;
- * zygote.c. The stub's own code: platform/stub, what it shares with us: stub/layout.h.
+ * commands to a stopped stub; space.c and thread.c births; kit.c what they need; reap.c deaths;
+ * memory.c; helper.c; zygote.c. The stub's own code: platform/stub, what it shares with us: stub/layout.h.
  *
  * A pf_thread is stopped or running. Stopped: its stub thread waits in the slot (state STOPPED),
  * its frame lies in the slot, S has a copy of the registers. Running: S waits in pf_run().
@@ -44,6 +44,8 @@ static int seccomp_start(const struct pf_config *cfg, struct platform **out)
 	mutex_init(&p->mu, LOCK_NONE);
 	cond_init(&p->spaces_gone);
 	list_init(&p->approvals);
+	list_init(&p->watched);
+	list_init(&p->ended);
 	cond_init(&p->spare_taken);
 	p->interrupt_deadline_ns = INTERRUPT_DEADLINE_NS;
 	p->command_deadline_ns = COMMAND_DEADLINE_NS;
@@ -62,11 +64,13 @@ static void seccomp_stop(struct platform *p)
 	atomic_store(&p->stopping_soon, true);
 	spares_stop(p);
 	seccomp_thread_destroy(p->zygote_thread);
+	seccomp_reap(p);
 	mutex_lock(&p->mu);
 	while (p->nspaces && cond_wait(&p->spaces_gone, &p->mu, now_ns() + 5000000000ULL) == 0)
 		;
 	mutex_unlock(&p->mu);
 	helper_stop(p);
+	kits_free(p);
 	close(p->epoll);
 	close(p->event);
 	if (p->listener >= 0)
@@ -85,7 +89,7 @@ static struct pf_regs *seccomp_regs(struct pf_thread *t)
 	return &t->regs;
 }
 
-static void seccomp_publish(struct pf_thread *t, const struct pf_identity *id)
+void seccomp_publish(struct pf_thread *t, const struct pf_identity *id)
 {
 	struct slot *s = t->slot;
 
@@ -123,9 +127,11 @@ const struct pf_ops platform_seccomp = {
 	.stop = seccomp_stop,
 	.space_new = seccomp_space_new,
 	.space_fork = seccomp_space_fork,
+	.space_fork_run = seccomp_space_fork_run,
 	.thread_new = seccomp_thread_new,
 	.thread_destroy = seccomp_thread_destroy,
 	.space_kill = seccomp_space_kill,
+	.reap = seccomp_reap,
 	.space_get = space_get,
 	.space_put = space_put,
 	.regs = seccomp_regs,
@@ -153,5 +159,6 @@ const struct pf_ops platform_seccomp = {
 	.thread_cpu_time = seccomp_thread_cpu_time,
 	.space_cpu_time = seccomp_space_cpu_time,
 	.space_rss = seccomp_space_rss,
+	.thread_maxrss = seccomp_thread_maxrss,
 	.thread_space = seccomp_thread_space,
 };

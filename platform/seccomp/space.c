@@ -5,7 +5,10 @@
  *	S: sends arena and socket end over the parent's socket, approves one clone
  *	T: recvmsg, clone(CLONE_PARENT); the child maps the arena, takes the socket, closes all else,
  *	   and waits in slot 0, stopped
- *	S: checks the pid that T claims, moves it to a process group of its own, watches it */
+ *	S: checks the pid that T claims, moves it to a process group of its own, watches it
+ *
+ * A child can be handed over before it is born (space_fork_run): it finds the order to go on in its
+ * slot, and nobody need be woken to give it. */
 #include "platform/seccomp/impl.h"
 
 #include <errno.h>
@@ -21,13 +24,24 @@
 int space_alloc(struct platform *p, struct pf_space **out)
 {
 	struct pf_space *s = calloc(1, sizeof(*s));
+	struct kit k;
 	int r;
 
 	if (!s)
 		return -ENOMEM;
+	r = kit_take(p, &k);
+	if (r) {
+		free(s);
+		return r;
+	}
 	ref_init(&s->ref);
 	s->p = p;
-	s->pidfd = s->sock = -1;
+	s->pidfd = -1;
+	s->arena_fd = k.arena_fd;
+	s->chunk[0] = k.chunk;
+	s->sock = k.sock[0];
+	s->their_sock = k.sock[1];
+	list_init(&s->watch_link);
 	s->vdso = p->vdso;
 	s->next_slot = 1;
 	mutex_init(&s->op_mu, LOCK_PLATFORM);
@@ -36,11 +50,6 @@ int space_alloc(struct platform *p, struct pf_space **out)
 	cond_init(&s->borrow_end);
 	list_init(&s->threads);
 	list_init(&s->free_slots);
-	r = arena_new(&s->arena_fd);
-	if (r) {
-		free(s);
-		return r;
-	}
 	mutex_lock(&p->mu);
 	p->nspaces++;
 	mutex_unlock(&p->mu);
@@ -70,13 +79,15 @@ static void space_free(struct pf_space *s)
 	siginfo_t si;
 
 	if (s->pid > 0) {
-		strays_reap(s);
+		if (p->listener < 0)
+			strays_reap(s);
 		waitid(P_PID, s->pid, &si, WEXITED);
 	}
-	arena_unmap(s);
+	arena_release(s);
 	close(s->arena_fd);
-	if (s->sock >= 0)
-		close(s->sock);
+	close(s->sock);
+	if (s->their_sock >= 0)
+		close(s->their_sock);
 	if (s->pidfd >= 0)
 		close(s->pidfd);
 	list_for_each_safe(d, &s->free_slots, struct dead_slot, link)
@@ -164,14 +175,7 @@ int space_adopt(struct pf_space *s, int64_t pid, pid_t parent_pgrp)
 		return -errno;
 	s->pid = pid;
 	s->pidfd = syscall(SYS_pidfd_open, pid, 0);
-	if (s->pidfd < 0) {
-		r = -errno;
-	} else {
-		ref_get(&s->ref);
-		r = helper_watch(s->p, s);
-		if (r)
-			ref_put(&s->ref);
-	}
+	r = s->pidfd < 0 ? -errno : space_watch(s);
 	if (r)
 		kill(pid, SIGKILL);
 	return r;
@@ -209,12 +213,9 @@ static int child_clone(struct pf_thread *caller, struct pf_thread *child)
 		.a = {slot_guest_addr(0) + child->uc_off, s->p->orphans_of},
 	};
 	struct approval a = {.tid = caller->tid, .flags = STUB_CLONE_PROCESS};
-	int sock[2], r;
+	int r;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sock) < 0)
-		return -errno;
-	s->sock = sock[0];
-	AUTO(fd) int theirs = sock[1];
+	AUTO(fd) int theirs = steal_fd(&s->their_sock);
 	AUTO_LOCK(&parent->op_mu);
 	r = space_send_fds(parent, (int[]){s->arena_fd, theirs}, 2);
 	if (r)
@@ -232,7 +233,33 @@ static int child_clone(struct pf_thread *caller, struct pf_thread *child)
 	return r;
 }
 
-int seccomp_space_fork(struct pf_thread *caller, struct pf_space **space, struct pf_thread **thread)
+/* The child's first command: its number goes to where the guest wants it. */
+static unsigned child_tid_command(struct pf_thread *t, const struct pf_birth *b)
+{
+	if (gptr_null(b->tid_addr))
+		return 0;
+	memcpy((uint8_t *)t->slot + SLOT_WINDOW, &b->id.tid, sizeof(b->id.tid));
+	t->slot->cmd[0] = (struct slot_cmd){
+		.op = CMD_COPY_OUT,
+		.a = {b->tid_addr.v, sizeof(b->id.tid)},
+	};
+	return 1;
+}
+
+static void child_hand_over(struct pf_thread *t, const struct pf_birth *b)
+{
+	t->regs.rax = 0;
+	t->regs.orig_rax = -1;
+	if (b->rsp)
+		t->regs.rsp = b->rsp;
+	if (b->fs_base)
+		t->regs.fs_base = b->fs_base;
+	seccomp_publish(t, &b->id);
+	handover_born(t, child_tid_command(t, b));
+}
+
+static int space_fork(struct pf_thread *caller, const struct pf_birth *b, struct pf_space **space,
+		      struct pf_thread **thread)
 {
 	struct pf_space *s;
 	struct pf_thread *t;
@@ -242,8 +269,11 @@ int seccomp_space_fork(struct pf_thread *caller, struct pf_space **space, struct
 		r = child_prepare(caller, &s, &t);
 	if (r)
 		return r;
+	if (b)
+		child_hand_over(t, b);
 	r = child_clone(caller, t);
 	if (r) {
+		regime_end(t);
 		thread_free(t);
 		space_put(s);
 		return r;
@@ -254,6 +284,17 @@ int seccomp_space_fork(struct pf_thread *caller, struct pf_space **space, struct
 	*space = s;
 	*thread = t;
 	return 0;
+}
+
+int seccomp_space_fork(struct pf_thread *caller, struct pf_space **space, struct pf_thread **thread)
+{
+	return space_fork(caller, NULL, space, thread);
+}
+
+int seccomp_space_fork_run(struct pf_thread *caller, const struct pf_birth *b,
+			   struct pf_space **space, struct pf_thread **thread)
+{
+	return space_fork(caller, b, space, thread);
 }
 
 int space_blank(struct platform *p, struct pf_space **space, struct pf_thread **thread)
@@ -275,6 +316,8 @@ int seccomp_space_new(struct platform *p, struct pf_space **space, struct pf_thr
 {
 	struct pf_thread *t = spare_take(p);
 
+	if (!p->have_spare_maker)
+		seccomp_reap(p);
 	if (!t)
 		return space_blank(p, space, thread);
 	*space = t->space;

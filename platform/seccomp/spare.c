@@ -40,6 +40,7 @@ static void *maker_main(void *arg)
 		}
 		mutex_unlock(&p->mu);
 		r = space_blank(p, &s, &t);
+		seccomp_reap(p);
 		mutex_lock(&p->mu);
 		if (r == 0)
 			p->spare[p->nspares++] = t;

@@ -140,7 +140,7 @@ void seccomp_thread_destroy(struct pf_thread *t)
 	last = --s->nthreads == 0;
 	mutex_unlock(&s->mu);
 	if (last) {
-		seccomp_space_kill(s);
+		space_end(s);
 	} else if (!atomic_load(&s->dead) && !t->primary) {
 		t->slot->cmd[0] = (struct slot_cmd){.op = CMD_EXIT};
 		t->slot->ncmd = 1;

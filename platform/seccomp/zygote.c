@@ -112,8 +112,11 @@ static int zygote_try(struct platform *p, struct pf_space *s, struct slot *slot,
 	if (r)
 		kill(*first, SIGKILL);
 	waitpid(*first, status, 0);
-	if (r == 0)
+	if (r == 0) {
+		close(s->sock);
+		close(steal_fd(&s->their_sock));
 		s->sock = steal_fd(&ours);
+	}
 	return r;
 }
 

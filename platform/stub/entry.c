@@ -32,6 +32,8 @@
 #include <asm/sigcontext.h>
 #include <asm/signal.h>
 #include <asm/ucontext.h>
+#include <linux/time_types.h>
+#include <linux/resource.h>
 
 #include "platform/stub/layout_asm.h"
 #include "platform/stub/stub.h"
@@ -282,6 +284,16 @@ static int path_argument(uint32_t nr, const uint64_t *regs, uint64_t *addr)
 	}
 }
 
+/* exit, exit_group, execve, execveat: the host would tell the sentry only through /proc. */
+static uint32_t maxrss(uint32_t nr)
+{
+	struct rusage ru;
+
+	if (nr != __NR_exit_group && nr != __NR_execve && nr != __NR_exit && nr != __NR_execveat)
+		return 0;
+	return sys2(__NR_getrusage, 0 /* RUSAGE_SELF */, &ru) == 0 ? ru.ru_maxrss : 0;
+}
+
 /* What the call will surely read, so that the sentry need not fetch it. */
 static void copy_ahead(struct slot *s, const uint64_t *regs)
 {
@@ -289,6 +301,7 @@ static void copy_ahead(struct slot *s, const uint64_t *regs)
 	uint64_t addr = 0, n = 0;
 
 	s->in_len = 0;
+	s->maxrss = maxrss(nr);
 	if (path_argument(nr, regs, &addr)) {
 		n = SLOT_IN_PATH;
 	} else if ((nr == __NR_write || nr == __NR_pwrite64) && regs[REG_RDX] <= SLOT_IN_BUFFER) {

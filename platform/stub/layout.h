@@ -157,6 +157,8 @@ struct slot {
 	/* What the call reads, copied to the window: in_len bytes from in_addr on. */
 	uint64_t in_addr;
 	uint32_t in_len;
+	/* Of a call that ends the process or its program: the most memory that it had, in KiB; else 0. */
+	uint32_t maxrss;
 
 	_Alignas(64) struct slot_cmd cmd[SLOT_CMDS];
 };

@@ -143,12 +143,49 @@ static int child_sighand(struct task *c, struct task *t, uint64_t f)
 	return 0;
 }
 
-static int child_mm(struct task *c, struct task *t, uint64_t f)
+/* Where nobody may have to do anything to a child before it runs, it need not be waited for: it runs
+ * while we are still at putting it into the tree. What it asks for meanwhile waits for its S thread. */
+static int child_mm_run(struct task *c, struct task *t, const struct clone_args_kernel *a)
 {
+	struct pf_birth b = {
+		.rsp = a->stack,
+		.fs_base = a->flags & CLONE_SETTLS ? a->tls.v : 0,
+		.id = {
+			.tgid = c->tid,
+			.tid = c->tid,
+			.ppid = t->tg->tgid,
+			.uid = c->cred->uid,
+			.euid = c->cred->euid,
+			.gid = c->cred->gid,
+			.egid = c->cred->egid,
+			.answers_allowed = t->identity.answers_allowed,
+		},
+	};
 	int err;
 
-	if (!(f & CLONE_VM))
-		return mm_fork(t, &c->mm, &c->pt);
+	if (a->flags & CLONE_CHILD_SETTID)
+		b.tid_addr = a->child_tid;
+	err = mm_fork_run(t, &b, &c->mm, &c->pt);
+	if (err)
+		return err;
+	c->identity = b.id;
+	c->born_running = true;
+	atomic_store(&c->run_seq, 1);
+	return 0;
+}
+
+static int child_mm(struct task *c, struct task *t, const struct clone_args_kernel *a)
+{
+	uint64_t f = a->flags;
+	int err;
+
+	if (!(f & CLONE_VM)) {
+		err = -EFAULT;
+		if (kernel->pf_ops->space_fork_run && !t->ptrace && !t->seccomp &&
+		    !(f & (CLONE_PARENT | CLONE_PTRACE | CLONE_PIDFD)) && !(f & CLONE_SETTLS && !a->tls.v))
+			err = child_mm_run(c, t, a);
+		return err == -EFAULT ? mm_fork(t, &c->mm, &c->pt) : err;
+	}
 	err = kernel->pf_ops->thread_new(t->pt, &c->pt);
 	if (err == 0)
 		c->mm = mm_get(t->mm);
@@ -269,7 +306,7 @@ static int child_build(struct task *t, const struct clone_args_kernel *a, struct
 	if (err == 0)
 		err = child_sighand(c, t, f);
 	if (err == 0)
-		err = child_mm(c, t, f);
+		err = child_mm(c, t, a);
 	if (err < 0) {
 		child_discard(c);
 		return err;
@@ -281,7 +318,8 @@ static int child_build(struct task *t, const struct clone_args_kernel *a, struct
 		if (!(f & CLONE_VM))
 			thread_group_owns_space(tg);
 	}
-	child_registers(c, a);
+	if (!c->born_running)
+		child_registers(c, a);
 	if (f & CLONE_CHILD_SETTID)
 		c->set_child_tid = a->child_tid;
 	if (f & CLONE_CHILD_CLEARTID)

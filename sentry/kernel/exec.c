@@ -100,12 +100,9 @@ static void address_space_switch(struct task *t, struct exec_image *img)
 	struct mm *old = t->mm;
 
 	if (old) {
-		uint64_t rss = t->tg->owns_space ? mm_rss_bytes(old) : 0;
-
+		if (t->tg->owns_space)
+			task_note_rss(t);
 		task_release_user_state(t);
-		AUTO_LOCK(&kernel->tasks_lock);
-		if (rss > t->tg->maxrss)
-			t->tg->maxrss = rss;
 	}
 	{
 		AUTO_LOCK(&kernel->tasks_lock);

@@ -309,22 +309,13 @@ void task_release_user_state(struct task *t)
 	task_vfork_release(t);
 }
 
-static void rss_note(struct task *t)
-{
-	uint64_t rss = mm_rss_bytes(t->mm);
-
-	AUTO_LOCK(&kernel->tasks_lock);
-	if (rss > t->tg->maxrss)
-		t->tg->maxrss = rss;
-}
-
 static void address_space_leave(struct task *t, bool last)
 {
 	struct mm *mm = t->mm;
 
 	task_release_user_state(t);
 	if (last)
-		rss_note(t);
+		task_note_rss(t);
 	{
 		AUTO_LOCK(&kernel->tasks_lock);
 		task_leave_space_locked(t, NULL, last);

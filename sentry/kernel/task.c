@@ -303,12 +303,25 @@ static inline void run_seq_next(struct task *t)
 	atomic_store_explicit(&t->run_seq, seq + 1, memory_order_release);
 }
 
+/* One that was born running can only be waited for: its registers are its own until it stops. */
+static int64_t task_first_event(struct task *t)
+{
+	struct pf_event ev;
+
+	t->born_running = false;
+	kernel->pf_ops->run(t->pt, &ev);
+	run_seq_next(t);
+	return event_handle(t, &ev);
+}
+
 static void task_loop(struct task *t)
 {
 	const struct pf_ops *ops = kernel->pf_ops;
 	int64_t result = INT64_MIN;
 	struct pf_event ev;
 
+	if (t->born_running)
+		result = task_first_event(t);
 	while (signal_return_to_user(t, result) && rip_check(t)) {
 		if (atomic_load_explicit(&t->republish, memory_order_relaxed))
 			task_publish(t);
@@ -326,12 +339,16 @@ static void task_loop(struct task *t)
 void task_run(struct task *t)
 {
 	current_task = t;
-	task_publish(t);
-	if (!gptr_null(t->set_child_tid))
-		put_guest_u32(t, t->set_child_tid, (uint32_t)t->tid);
+	if (!t->born_running) {
+		task_publish(t);
+		if (!gptr_null(t->set_child_tid))
+			put_guest_u32(t, t->set_child_tid, (uint32_t)t->tid);
+	}
 	task_loop(t);
 	task_exit(t);
 	current_task = NULL;
 	task_put(t);
+	if (kernel->pf_ops->reap)
+		kernel->pf_ops->reap(kernel->platform);
 	kernel_task_gone();
 }

@@ -111,6 +111,7 @@ struct task {
 	struct pf_identity identity;	/* what the stub knows; pt_lock, and tasks_lock to change */
 	struct hot_site hot_sites[TASK_HOT_SITES]; /* owner only */
 	_Atomic uint32_t run_seq;	/* odd while in guest code: membarrier(2) */
+	bool born_running;		/* owner only: in guest code since before its S began */
 
 	/* owner only for writing; others read them under tasks_lock and take a reference */
 	struct mm *mm;			/* NULL once exited */

@@ -91,6 +91,18 @@ void task_leave_space_locked(struct task *t, struct mm *next, bool last)
 	t->mm = next;
 }
 
+void task_note_rss(struct task *t)
+{
+	const struct pf_ops *ops = kernel->pf_ops;
+	uint64_t rss = ops->thread_maxrss ? ops->thread_maxrss(t->pt) : 0;
+
+	if (!rss)
+		rss = mm_rss_bytes(t->mm);
+	AUTO_LOCK(&kernel->tasks_lock);
+	if (rss > t->tg->maxrss)
+		t->tg->maxrss = rss;
+}
+
 /* The S thread ends its work for t. */
 void task_account_exit_locked(struct task *t)
 {

@@ -34,6 +34,8 @@ void thread_group_owns_space(struct thread_group *tg);
 /* t->mm becomes next (reference moved); last: nobody else of the group uses the old one. tasks_lock. */
 void task_leave_space_locked(struct task *t, struct mm *next, bool last);
 void task_account_exit_locked(struct task *t);
+/* t is about to leave its address space, which its process has to itself: how large it was. */
+void task_note_rss(struct task *t);
 /* An S thread has ended, the last thing it does with the kernel. */
 void kernel_task_gone(void);
 /* init's group is dead: everything else is to die. tasks_lock. */

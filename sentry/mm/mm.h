@@ -59,6 +59,9 @@ struct mm {
 /* fork(2): a copy of caller's mm with its first thread. Holds off mapping operations of the
  * other threads while the host clone runs. */
 int mm_fork(struct task *caller, struct mm **out, struct pf_thread **thread);
+/* The same; the thread runs already (pf_ops.space_fork_run). -EFAULT: b->tid_addr can't be written. */
+int mm_fork_run(struct task *caller, const struct pf_birth *b, struct mm **out,
+		struct pf_thread **thread);
 /* A blank one for exec, with its first thread. */
 int mm_new(struct mm **out, struct pf_thread **thread);
 struct mm *mm_get(struct mm *m);

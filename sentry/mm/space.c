@@ -131,7 +131,8 @@ static int copy_tree(struct mm *child, struct mm *m)
 
 /* The host copies the memory itself: the stub process is cloned. DONTFORK and WIPEONFORK have been
  * told to the host when the guest asked for them. */
-static int fork_locked(struct mm_op *op, struct mm *child, struct pf_thread **thread)
+static int fork_locked(struct mm_op *op, const struct pf_birth *b, struct mm *child,
+		       struct pf_thread **thread)
 {
 	int err = mm_op_flush(op);
 
@@ -140,10 +141,20 @@ static int fork_locked(struct mm_op *op, struct mm *child, struct pf_thread **th
 	if (err)
 		return err;
 	copy_layout(child, op->m);
+	if (b)
+		return kernel->pf_ops->space_fork_run(op->th, b, &child->space, thread);
 	return kernel->pf_ops->space_fork(op->th, &child->space, thread);
 }
 
-int mm_fork(struct task *caller, struct mm **out, struct pf_thread **thread)
+static bool word_writable(struct mm *m, uint64_t addr)
+{
+	struct vma *v = vma_find(m, addr);
+
+	return v && v->start <= addr && v->end - addr >= 4 && (v->prot & PROT_WRITE);
+}
+
+static int fork_space(struct task *caller, const struct pf_birth *b, struct mm **out,
+		      struct pf_thread **thread)
 {
 	struct mm *child = mm_alloc();
 	struct mm_op op;
@@ -152,7 +163,10 @@ int mm_fork(struct task *caller, struct mm **out, struct pf_thread **thread)
 	if (!child)
 		return -ENOMEM;
 	mm_op_begin(&op, caller);
-	err = fork_locked(&op, child, thread);
+	if (b && !gptr_null(b->tid_addr) && !word_writable(op.m, b->tid_addr.v))
+		err = -EFAULT;
+	else
+		err = fork_locked(&op, b, child, thread);
 	mm_op_end(&op);
 	if (err) {
 		mm_free(child);
@@ -161,6 +175,17 @@ int mm_fork(struct task *caller, struct mm **out, struct pf_thread **thread)
 	kernel->pf_ops->space_get(child->space);
 	*out = child;
 	return 0;
+}
+
+int mm_fork(struct task *caller, struct mm **out, struct pf_thread **thread)
+{
+	return fork_space(caller, NULL, out, thread);
+}
+
+int mm_fork_run(struct task *caller, const struct pf_birth *b, struct mm **out,
+		struct pf_thread **thread)
+{
+	return fork_space(caller, b, out, thread);
 }
 
 /* ---- operations ----------------------------------------------------------------------------- */

@@ -63,7 +63,8 @@ Test(hostile, only_the_listed_calls_reach_the_host_from_inside_the_stub)
 	/* exit, exit_group and rt_sigreturn are let through too, but don't come back */
 	static const int let_through[] = {SYS_mmap,	   SYS_munmap, SYS_mprotect, SYS_mremap,
 					  SYS_madvise,	   SYS_futex,  SYS_recvmsg,  SYS_sched_yield,
-					  SYS_getppid,	 SYS_dup3};
+					  SYS_getppid,	 SYS_dup3,
+					  SYS_getrusage};
 	static const uint64_t zero[6];
 	struct pf_space *s;
 	struct pf_thread *t;
@@ -126,6 +127,8 @@ Test(hostile, arguments_outside_the_list_are_trapped)
 		{SYS_clone, {0x100008011}},
 		{SYS_clone, {STUB_CLONE_PROCESS}, true, -EPERM},
 		{SYS_clone, {STUB_CLONE_THREAD, DATA + 4096}, true, -EPERM},
+		{SYS_getrusage, {-1U, DATA}}, /* RUSAGE_CHILDREN */
+		{SYS_getrusage, {1, DATA}},   /* RUSAGE_THREAD */
 		{SYS_prctl, {1, 15}},
 		{SYS_prctl, {22, 0}},
 		{SYS_arch_prctl, {0x1003, DATA}},
