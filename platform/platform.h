@@ -97,6 +97,13 @@ struct pf_birth {
 	struct gptr tid_addr;	 /* where it finds id.tid; null: nowhere */
 };
 
+/* What a thread has told its stub since it was last asked. */
+struct pf_said {
+	bool clear_tid_set, robust_list_set;
+	struct gptr clear_tid;	 /* set_tid_address(2) */
+	struct gptr robust_list; /* set_robust_list(2) */
+};
+
 struct pf_ops {
 	const char *name;
 	bool traces; /* the sentry's filter must allow PLATFORM_PTRACE_HOST_CALLS too */
@@ -201,6 +208,9 @@ struct pf_ops {
 
 	/* Any thread that keeps t alive; one at a time. */
 	void (*publish)(struct pf_thread *t, const struct pf_identity *id);
+	/* Any thread that keeps t alive. forget: t is stopped, and what it said is not told again. NULL:
+	 * nothing is kept from the sentry. */
+	void (*said)(struct pf_thread *t, bool forget, struct pf_said *out);
 	/* Where patched call sites (platform/patch/patch.h) enter the stub; 0, or a NULL op: they
 	 * can't be used here. */
 	uint64_t (*fast_entry)(struct platform *p);

@@ -200,6 +200,7 @@ static bool run_begin(struct pf_thread *t, struct pf_event *ev, uint64_t *spin)
 {
 	if (t->born_running) {
 		t->born_running = false;
+		thread_follow(t);
 		*spin = 0;
 		return true;
 	}
@@ -210,6 +211,8 @@ static bool run_begin(struct pf_thread *t, struct pf_event *ev, uint64_t *spin)
 		borrow_unlock(t);
 		return false;
 	}
+	if (t->pinned)
+		thread_unpin(t);
 	window_close(t);
 	window_send(t);
 	frame_store(t);

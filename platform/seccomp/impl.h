@@ -179,6 +179,7 @@ struct pf_thread {
 
 	atomic_bool running;	     /* the guest executes, or is about to */
 	bool born_running; /* only S: it was handed over when it was born */
+	bool pinned;	   /* only S: to the CPU of the S that took it, which it is to start on */
 	atomic_bool interrupted;
 	atomic_uint_least64_t interrupted_at;
 
@@ -298,6 +299,11 @@ int thread_alloc(struct pf_space *s, uint32_t index, struct slot *slot, struct p
 void thread_free(struct pf_thread *t);
 void thread_enlist(struct pf_thread *t);
 void thread_copy(struct pf_thread *dst, struct pf_thread *src);
+/* Of a stub thread that sleeps: it will wake where its S is, and not wake another CPU. */
+void thread_pin(struct pf_thread *t);
+void thread_unpin(struct pf_thread *t);
+/* S of a thread that was born running: goes to where that is. */
+void thread_follow(struct pf_thread *t);
 int seccomp_thread_new(struct pf_thread *caller, struct pf_thread **thread);
 void seccomp_thread_destroy(struct pf_thread *t);
 

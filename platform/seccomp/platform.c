@@ -105,6 +105,21 @@ void seccomp_publish(struct pf_thread *t, const struct pf_identity *id)
 	atomic_store_explicit(&t->answers, id->answers_allowed, memory_order_relaxed);
 }
 
+static void seccomp_said(struct pf_thread *t, bool forget, struct pf_said *out)
+{
+	struct slot *s = t->slot;
+	uint32_t said = __atomic_load_n(&s->said, __ATOMIC_ACQUIRE);
+
+	*out = (struct pf_said){
+		.clear_tid_set = said & SLOT_SAID_CLEAR_TID,
+		.robust_list_set = said & SLOT_SAID_ROBUST_LIST,
+		.clear_tid = gptr(s->clear_tid),
+		.robust_list = gptr(s->robust_list),
+	};
+	if (forget)
+		s->said = 0;
+}
+
 /* Needs an instruction that reads the base of %gs. */
 static uint64_t seccomp_fast_entry(struct platform *p)
 {
@@ -154,6 +169,7 @@ const struct pf_ops platform_seccomp = {
 	.late_drop = seccomp_late_drop,
 	.cmpxchg32 = seccomp_cmpxchg32,
 	.publish = seccomp_publish,
+	.said = seccomp_said,
 	.fast_entry = seccomp_fast_entry,
 	.host_vdso = seccomp_host_vdso,
 	.thread_cpu_time = seccomp_thread_cpu_time,

@@ -320,6 +320,7 @@ int seccomp_space_new(struct platform *p, struct pf_space **space, struct pf_thr
 		seccomp_reap(p);
 	if (!t)
 		return space_blank(p, space, thread);
+	thread_pin(t);
 	*space = t->space;
 	*thread = t;
 	return 0;

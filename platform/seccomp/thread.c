@@ -125,6 +125,37 @@ void thread_copy(struct pf_thread *dst, struct pf_thread *src)
 	dst->gs_seen = ~0UL; /* the host thread inherits src's slot there */
 }
 
+void thread_pin(struct pf_thread *t)
+{
+	int cpu = sched_getcpu();
+	cpu_set_t set;
+
+	if (cpu < 0 || t->space->p->ncpu < 2)
+		return;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	t->pinned = sched_setaffinity(t->tid, sizeof(set), &set) == 0;
+}
+
+void thread_unpin(struct pf_thread *t)
+{
+	const cpu_set_t *all = &t->space->p->cpus;
+
+	t->pinned = false;
+	sched_setaffinity(t->tid, sizeof(*all), all);
+}
+
+/* What the slot says about the CPU is its parent's until it has begun. */
+void thread_follow(struct pf_thread *t)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		if (__atomic_load_n(&t->slot->state, __ATOMIC_ACQUIRE) != SLOT_RESUME)
+			break;
+		sched_yield();
+	}
+	regime_place(t);
+}
+
 /* The stub's first thread stays, stopped: process_vm_readv needs it. Others exit; the slot is
  * used again when the host confirms it. */
 void seccomp_thread_destroy(struct pf_thread *t)

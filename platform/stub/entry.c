@@ -28,6 +28,7 @@
  * relocations. It trusts nothing either: whatever it is made to do, by a forged slot or by a
  * jump into the middle of it, the filter (filter.c) is what holds. */
 #include <asm/unistd.h>
+#include <linux/errno.h>
 #include <linux/futex.h>
 #include <asm/sigcontext.h>
 #include <asm/signal.h>
@@ -207,13 +208,53 @@ static int fixup(struct ucontext *uc)
 	return 1;
 }
 
+static int note_fs(struct slot *s, const uint64_t *regs)
+{
+	if ((uint32_t)regs[REG_RDI] != 0x1002 /* ARCH_SET_FS */ ||
+	    regs[REG_RSI] >= STUB_ARENA_END || !(s->flags & SLOT_FSGSBASE))
+		return 0;
+	__asm__ volatile("wrfsbase %0" : : "r"(regs[REG_RSI]));
+	return 1;
+}
+
+/* A thread's first calls; true if regs has the answer now. */
+static int note(struct slot *s, uint64_t *regs)
+{
+	uint64_t v = 0;
+
+	switch ((uint32_t)regs[REG_RAX]) {
+	case __NR_set_tid_address:
+		s->clear_tid = regs[REG_RDI];
+		s->said |= SLOT_SAID_CLEAR_TID;
+		v = s->tid;
+		break;
+	case __NR_set_robust_list:
+		if (regs[REG_RSI] != STUB_ROBUST_HEAD_SIZE)
+			return 0;
+		s->robust_list = regs[REG_RDI];
+		s->said |= SLOT_SAID_ROBUST_LIST;
+		break;
+	case __NR_rseq:
+		v = -ENOSYS;
+		break;
+	default:
+		if (!note_fs(s, regs))
+			return 0;
+	}
+	regs[REG_RAX] = v;
+	return 1;
+}
+
 /* Calls whose answer the sentry has published; true if regs has it now. */
 static int answer(struct slot *s, uint64_t *regs)
 {
 	uint32_t nr = regs[REG_RAX], v = 0;
 
-	if (!stub_may_answer(nr) || !__atomic_load_n(&s->answers, __ATOMIC_ACQUIRE))
+	if ((!stub_may_answer(nr) && !stub_may_note(nr)) ||
+	    !__atomic_load_n(&s->answers, __ATOMIC_ACQUIRE))
 		return 0;
+	if (stub_may_note(nr))
+		return note(s, regs);
 	if (nr == __NR_getpid)
 		v = s->tgid;
 	else if (nr == __NR_gettid)

@@ -98,6 +98,17 @@ static inline int stub_may_answer(uint64_t nr)
 	       nr == 110 || nr == 186;
 }
 
+/* Calls that a thread makes once, at its beginning, while `answers` is set: the stub notes what they
+ * say (slot.said), and does what can be done here. */
+static inline int stub_may_note(uint64_t nr)
+{
+	/* arch_prctl set_tid_address set_robust_list rseq */
+	return nr == 158 || nr == 218 || nr == 273 || nr == 334;
+}
+
+enum { SLOT_SAID_CLEAR_TID = 1, SLOT_SAID_ROBUST_LIST = 2 };
+#define STUB_ROBUST_HEAD_SIZE 24
+
 struct slot_cmd {
 	uint64_t op;
 	uint64_t a[6];
@@ -159,6 +170,8 @@ struct slot {
 	uint32_t in_len;
 	/* Of a call that ends the process or its program: the most memory that it had, in KiB; else 0. */
 	uint32_t maxrss;
+	uint32_t said; /* which of the next two; the sentry takes note and clears it */
+	uint64_t clear_tid, robust_list;
 
 	_Alignas(64) struct slot_cmd cmd[SLOT_CMDS];
 };

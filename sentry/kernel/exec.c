@@ -140,7 +140,6 @@ static void exec_commit(struct task *t, struct exec_image *img, struct cred *c, 
 	fdtable_close_on_exec(t->files);
 	thread_group_timers_exec(t);
 	t->robust_list = GNULL;
-	t->robust_list_len = 0;
 	t->clear_child_tid = t->set_child_tid = GNULL;
 	t->restart = NULL;
 	t->fault_addr = t->fault_trapno = t->fault_error = 0;

@@ -298,6 +298,7 @@ void task_vfork_release(struct task *t)
 
 void task_release_user_state(struct task *t)
 {
+	task_hear(t);
 	futex_task_exit(t);
 	if (!gptr_null(t->clear_child_tid)) {
 		if (ref_count(&t->mm->ref) > 1) {

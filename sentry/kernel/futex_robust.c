@@ -92,8 +92,8 @@ int64_t sys_set_robust_list(struct task *t, struct gptr head, uint64_t len)
 {
 	if (len != sizeof(struct guest_robust_head))
 		return -EINVAL;
+	task_hear(t);
 	t->robust_list = head;
-	t->robust_list_len = len;
 	return 0;
 }
 
@@ -108,7 +108,7 @@ int64_t sys_get_robust_list(struct task *t, int pid, struct gptr head, struct gp
 	err = other == t ? 0 : task_may_access(t, other);
 	if (err)
 		return err;
-	list = other->robust_list.v;
+	list = task_robust_list(other).v;
 	if (put_guest_u64(t, len, sizeof(struct guest_robust_head)))
 		return -EFAULT;
 	return put_guest_u64(t, head, list);

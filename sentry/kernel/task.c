@@ -156,6 +156,29 @@ void task_republish(struct task *t)
 		kernel->pf_ops->publish(t->pt, &t->identity);
 }
 
+void task_hear(struct task *t)
+{
+	struct pf_said said;
+
+	if (!t->pt || !kernel->pf_ops->said)
+		return;
+	kernel->pf_ops->said(t->pt, true, &said);
+	if (said.clear_tid_set)
+		t->clear_child_tid = said.clear_tid;
+	if (said.robust_list_set)
+		t->robust_list = said.robust_list;
+}
+
+struct gptr task_robust_list(struct task *o)
+{
+	struct pf_said said = {0};
+
+	AUTO_LOCK(&o->pt_lock);
+	if (o->pt && kernel->pf_ops->said)
+		kernel->pf_ops->said(o->pt, false, &said);
+	return said.robust_list_set ? said.robust_list : o->robust_list;
+}
+
 /* ---- places --------------------------------------------------------------------------------- */
 
 int task_walk_begin(struct task *t, int dirfd, struct walk_ctx *out)

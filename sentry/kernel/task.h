@@ -152,9 +152,9 @@ struct task {
 	uint64_t restart_args[6];
 
 	/* at exit and clone */
-	struct gptr clear_child_tid, set_child_tid;
-	struct gptr robust_list;
-	uint64_t robust_list_len;
+	struct gptr set_child_tid;
+	/* The stub may know of newer ones: task_hear() first. */
+	struct gptr clear_child_tid, robust_list;
 	struct task *vfork_parent;	/* tasks_lock: who waits for our exec or exit */
 	bool vfork_waiting;		/* tasks_lock: and whether it still does */
 	int exit_code;			/* wait status of this thread */
@@ -230,6 +230,10 @@ static inline void auto_walk(struct walk_ctx *ctx)
 	task_walk_end(ctx);
 }
 uint64_t task_rlimit(struct task *t, int resource); /* the soft limit */
+/* Takes over what t has told its stub alone. Owner. */
+void task_hear(struct task *t);
+/* Another task's robust list, whatever it does meanwhile. */
+struct gptr task_robust_list(struct task *o);
 static inline bool task_capable(struct task *t, int cap)
 {
 	return cred_capable(t->cred, cap);

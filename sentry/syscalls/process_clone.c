@@ -247,6 +247,7 @@ int64_t sys_setns(struct task *t, int fd, uint64_t nstype)
 
 int64_t sys_set_tid_address(struct task *t, struct gptr tidptr)
 {
+	task_hear(t);
 	t->clear_child_tid = tidptr;
 	return t->tid;
 }

@@ -263,6 +263,7 @@ static int64_t prctl_task(struct task *t, int op, uint64_t a2, uint64_t a3, uint
 	case PR_GET_THP_DISABLE:
 		return any(a2, a3, a4, a5) ? -EINVAL : t->thp_disable;
 	case PR_GET_TID_ADDRESS:
+		task_hear(t);
 		return put_guest_u64(t, gptr(a2), t->clear_child_tid.v);
 	case PR_GET_SECCOMP:
 		return seccomp_mode(t);
