@@ -4,11 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sched.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -298,5 +299,8 @@ int boot_run(const struct boot_config *cfg)
 	status = kernel_wait();
 	log_debug("the program has ended");
 	control_send(cfg->control_fd, CONTROL_STATUS, status, NULL);
+	/* The stubs, while we end on another CPU. */
+	if (cfg->have_pid_namespace)
+		kill(-1, SIGKILL);
 	return 0;
 }

@@ -170,6 +170,9 @@ static int on_control(struct launcher *l)
 		break;
 	case CONTROL_STATUS:
 		set_status(l, m.value);
+		/* Nobody needs its files now: it ends beside the sentry and not after it. */
+		if (l->gofer > 0)
+			kill(l->gofer, SIGKILL);
 		break;
 	case CONTROL_ERROR:
 		if (l->status < 0) {
