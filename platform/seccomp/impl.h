@@ -33,8 +33,20 @@ struct kit {
 	int sock[2];	/* ours, the stub's */
 };
 
+/* The zygote between start() and start_wait(). */
+struct zygote_birth {
+	struct pf_space *space;
+	struct pf_thread *thread;
+	struct slot *slot;
+	pid_t first; /* the process that was exec'd; the zygote is its clone */
+	int sock;
+	uint64_t tsc, ns; /* when */
+};
+
 struct platform {
-	/* immutable after start */
+	struct zygote_birth birth;
+
+	/* immutable after start_wait */
 	struct pf_config cfg;
 	struct pf_space *zygote;
 	struct pf_thread *zygote_thread;
@@ -240,7 +252,8 @@ static inline void borrow_unlock(struct pf_thread *t)
 }
 
 /* zygote.c */
-int zygote_start(struct platform *p);
+int zygote_launch(struct platform *p);
+int zygote_start(struct platform *p); /* waits for what was launched */
 
 /* arena.c */
 int arena_new(int *fd);

@@ -49,14 +49,22 @@ static int seccomp_start(const struct pf_config *cfg, struct platform **out)
 	cond_init(&p->spare_taken);
 	p->interrupt_deadline_ns = INTERRUPT_DEADLINE_NS;
 	p->command_deadline_ns = COMMAND_DEADLINE_NS;
-	r = zygote_start(p);
-	if (r == 0)
-		r = spares_start(p);
+	r = zygote_launch(p);
 	if (r)
 		return r; /* the process is about to end: nothing is undone */
-	regime_unplace(p);
 	*out = p;
 	return 0;
+}
+
+static int seccomp_start_wait(struct platform *p)
+{
+	int r = zygote_start(p);
+
+	if (r == 0)
+		r = spares_start(p);
+	if (r == 0)
+		regime_unplace(p);
+	return r;
 }
 
 static void seccomp_stop(struct platform *p)
@@ -139,6 +147,7 @@ static struct pf_space *seccomp_thread_space(struct pf_thread *t)
 const struct pf_ops platform_seccomp = {
 	.name = "seccomp",
 	.start = seccomp_start,
+	.start_wait = seccomp_start_wait,
 	.stop = seccomp_stop,
 	.space_new = seccomp_space_new,
 	.space_fork = seccomp_space_fork,

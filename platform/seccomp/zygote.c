@@ -86,11 +86,10 @@ static int hello_receive(int sock, struct zygote_hello *h, int *listener)
 	return 0;
 }
 
-/* One try; *status is the exit status of the process that was started, once it is gone. */
-static int zygote_try(struct platform *p, struct pf_space *s, struct slot *slot,
-		      struct zygote_hello *h, pid_t *first, int *status)
+/* Starts the process and does not wait for it. */
+static int zygote_spawn(struct platform *p, struct zygote_birth *b)
 {
-	struct zygote_config *cfg = (void *)((uint8_t *)slot + SLOT_WINDOW);
+	struct zygote_config *cfg = (void *)((uint8_t *)b->slot + SLOT_WINDOW);
 	int exe_fd = -1, sock[2], r;
 
 	r = stub_file(&exe_fd);
@@ -102,31 +101,41 @@ static int zygote_try(struct platform *p, struct pf_space *s, struct slot *slot,
 	AUTO(fd) int theirs = sock[1];
 	AUTO(fd) int ours = sock[0];
 	*cfg = (struct zygote_config){p->orphans_of, 1, 1};
-	*first = fork();
-	if (*first < 0)
+	b->first = fork();
+	if (b->first < 0)
 		return -errno;
-	if (*first == 0)
-		zygote_exec(theirs, s->arena_fd, exe, cfg->sentry);
-	close(steal_fd(&theirs));
-	r = hello_receive(ours, h, &p->listener);
+	if (b->first == 0)
+		zygote_exec(theirs, b->space->arena_fd, exe, cfg->sentry);
+	b->sock = steal_fd(&ours);
+	return 0;
+}
+
+/* *status: the exit status of the process that was started; it is gone. */
+static int zygote_wait(struct platform *p, struct zygote_birth *b, struct zygote_hello *h, int *status)
+{
+	int r = hello_receive(b->sock, h, &p->listener);
+
 	if (r)
-		kill(*first, SIGKILL);
-	waitpid(*first, status, 0);
+		kill(b->first, SIGKILL);
+	waitpid(b->first, status, 0);
 	if (r == 0) {
-		close(s->sock);
-		close(steal_fd(&s->their_sock));
-		s->sock = steal_fd(&ours);
+		close(b->space->sock);
+		close(steal_fd(&b->space->their_sock));
+		b->space->sock = steal_fd(&b->sock);
+	} else {
+		close(steal_fd(&b->sock));
 	}
 	return r;
 }
 
-static int zygote_launch(struct platform *p, struct pf_space *s, struct slot *slot, pid_t *first,
-			 struct zygote_hello *h)
+static int zygote_expect(struct platform *p, struct zygote_birth *b, struct zygote_hello *h)
 {
 	int status = 0, r = -EIO;
 
 	for (int i = 0; i < 10; i++) {
-		r = zygote_try(p, s, slot, h, first, &status);
+		r = i ? zygote_spawn(p, b) : 0;
+		if (r == 0)
+			r = zygote_wait(p, b, h, &status);
 		if (r != -EPROTO || !WIFEXITED(status) || WEXITSTATUS(status) != ZYGOTE_RETRY)
 			break;
 	}
@@ -161,35 +170,41 @@ static int zygote_enlist(struct platform *p, struct pf_space *s, struct pf_threa
 	return 0;
 }
 
-int zygote_start(struct platform *p)
+int zygote_launch(struct platform *p)
 {
-	struct zygote_hello h = {0};
-	struct pf_space *s;
-	struct pf_thread *t;
-	struct slot *slot;
-	pid_t first = -1;
-	int r = space_alloc(p, &s);
+	struct zygote_birth *b = &p->birth;
+	int r = space_alloc(p, &b->space);
 
 	if (r)
 		return r;
-	mutex_lock(&s->mu);
-	r = arena_slot_locked(s, 0, &slot);
-	mutex_unlock(&s->mu);
+	mutex_lock(&b->space->mu);
+	r = arena_slot_locked(b->space, 0, &b->slot);
+	mutex_unlock(&b->space->mu);
 	if (r == 0)
-		r = thread_alloc(s, 0, slot, &t);
+		r = thread_alloc(b->space, 0, b->slot, &b->thread);
 	if (r)
 		return r;
-	slot->state = SLOT_RUN;
-	uint64_t tsc0 = __rdtsc(), ns0 = now_ns();
-	r = zygote_launch(p, s, slot, &first, &h);
+	b->slot->state = SLOT_RUN;
+	b->tsc = __rdtsc();
+	b->ns = now_ns();
+	return zygote_spawn(p, b);
+}
+
+int zygote_start(struct platform *p)
+{
+	struct zygote_birth *b = &p->birth;
+	struct zygote_hello h = {0};
+	struct pf_space *s = b->space;
+	int r = zygote_expect(p, b, &h);
+
 	if (r)
 		return r;
-	regime_start(p, tsc0, ns0);
+	regime_start(p, b->tsc, b->ns);
 	p->fsgsbase = h.fsgsbase;
 	p->vdso = h.vdso;
 	r = helper_start(p);
 	if (r == 0)
-		r = zygote_enlist(p, s, t, first, h.pid);
+		r = zygote_enlist(p, s, b->thread, b->first, h.pid);
 	if (r)
 		return r;
 	p->process_vm = memory_probe(s);

@@ -1,5 +1,5 @@
-/* The order of a start: platform (while there is one thread), file systems, kernel, descriptors, first
- * process; then wait for its end. */
+/* The order of a start: the platform is launched (while there are one thread and privileges); kernel, file systems
+ * and descriptors meanwhile; the platform runs; first process; then wait for its end. */
 #include "sentry/boot/boot.h"
 
 #include <errno.h>
@@ -45,10 +45,10 @@ struct boot {
 	struct rlimit64_guest rlimits[GUEST_NRLIMITS];
 };
 
-static int report(const struct boot *b, int status, const char *fmt, ...)
+static int report(const struct boot_config *cfg, int status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-static int report(const struct boot *b, int status, const char *fmt, ...)
+static int report(const struct boot_config *cfg, int status, const char *fmt, ...)
 {
 	char text[400];
 	va_list ap;
@@ -56,8 +56,14 @@ static int report(const struct boot *b, int status, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	control_send(b->cfg->control_fd, CONTROL_ERROR, status, text);
+	control_send(cfg->control_fd, CONTROL_ERROR, status, text);
 	return -1;
+}
+
+static int platform_failed(const struct boot_config *cfg, int err)
+{
+	return report(cfg, EXIT_SENTRY, "the %s platform can't start: %s", cfg->platform,
+		      strerror(-err));
 }
 
 /* How many CPUs the guest may be told of, and whether two threads can run at once. */
@@ -97,36 +103,54 @@ static void default_rlimits(struct rlimit64_guest *r, uint64_t nofile)
 	r[RLIMIT_RTPRIO] = (struct rlimit64_guest){0, 0};
 }
 
-static int start_kernel(struct boot *b)
+int boot_prepare(struct boot_config *cfg)
 {
-	const struct pf_ops *ops = platform_lookup(b->cfg->platform);
-	unsigned ncpus = count_cpus();
+	const struct pf_ops *ops = platform_lookup(cfg->platform);
 	struct pf_config pcfg = {
-		.name = b->cfg->platform,
-		.spin_allowed = ncpus > 1,
-		.no_patch = b->cfg->no_patch,
+		.name = cfg->platform,
+		.spin_allowed = count_cpus() > 1,
+		.no_patch = cfg->no_patch,
 		.spare_stubs = 1,
-		.have_pid_namespace = b->cfg->have_pid_namespace,
+		.have_pid_namespace = cfg->have_pid_namespace,
 		.on_death = kernel_space_died,
 	};
+	int r = ops->start(&pcfg, &cfg->started);
+
+	return r ? platform_failed(cfg, r) : 0;
+}
+
+static int start_kernel(struct boot *b)
+{
 	struct kernel_config kcfg = {
 		.hostname = b->cfg->hostname,
 		.memory_limit = b->cfg->memory_limit,
 		.debug = b->cfg->debug,
-		.ncpus = ncpus,
+		.ncpus = count_cpus(),
 		.nofile_max = guest_nofile_max(),
 	};
-	struct platform *p;
-	int r = ops->start(&pcfg, &p);
+	int r;
 
-	if (r)
-		return report(b, EXIT_SENTRY, "the %s platform can't start: %s", b->cfg->platform,
-			      strerror(-r));
 	default_rlimits(b->rlimits, kcfg.nofile_max);
-	r = kernel_init(&kcfg, ops, p);
+	r = kernel_init(&kcfg, platform_lookup(b->cfg->platform), b->cfg->started);
+	return r ? report(b->cfg, EXIT_SENTRY, "cannot start the kernel: %s", strerror(-r)) : 0;
+}
+
+static int wait_platform(struct boot *b)
+{
+	int r = kernel->pf_ops->start_wait ? kernel->pf_ops->start_wait(b->cfg->started) : 0;
+
+	return r ? platform_failed(b->cfg, r) : 0;
+}
+
+static int start_threads(struct boot *b)
+{
+	int r = ktimer_start_thread();
+
 	if (!r)
-		r = ktimer_start_thread();
-	return r ? report(b, EXIT_SENTRY, "cannot start the kernel: %s", strerror(-r)) : 0;
+		r = forward_start(b->cfg->control_fd);
+	if (!r && b->cfg->memory_limit)
+		r = memory_limit_start(b->cfg->memory_limit);
+	return r ? report(b->cfg, EXIT_SENTRY, "cannot start a thread: %s", strerror(-r)) : 0;
 }
 
 static int start_vfs(struct boot *b)
@@ -145,7 +169,7 @@ static int start_vfs(struct boot *b)
 	if (!r)
 		r = boot_user(b->cfg, b->ns, &b->cred, why, sizeof(why));
 	if (r)
-		return report(b, EXIT_SENTRY, "%s", why[0] ? why : strerror(-r));
+		return report(b->cfg, EXIT_SENTRY, "%s", why[0] ? why : strerror(-r));
 	kernel->root_mount_ns = b->ns;
 	mount_ns_root(b->ns, &b->root);
 	return 0;
@@ -157,7 +181,7 @@ static int enter_workdir(struct boot *b)
 	int r = vfs_walk(&ctx, b->cfg->workdir, WALK_FOLLOW | WALK_DIRECTORY, &b->cwd);
 
 	if (r)
-		return report(b, EXIT_SENTRY, "working directory '%s': %s", b->cfg->workdir,
+		return report(b->cfg, EXIT_SENTRY, "working directory '%s': %s", b->cfg->workdir,
 			      strerror(-r));
 	return 0;
 }
@@ -180,7 +204,7 @@ static int open_stdio(struct boot *b)
 				r = 0;
 		}
 	}
-	return r ? report(b, EXIT_SENTRY, "cannot take over the standard streams: %s",
+	return r ? report(b->cfg, EXIT_SENTRY, "cannot take over the standard streams: %s",
 			  strerror(-r))
 		 : 0;
 }
@@ -224,17 +248,17 @@ static int start_failed(struct boot *b, int err)
 
 	switch (err) {
 	case -ENOENT:
-		return report(b, EXIT_NOT_FOUND, "'%s': not found%s", name,
+		return report(b->cfg, EXIT_NOT_FOUND, "'%s': not found%s", name,
 			      strchr(name, '/') ? " (the program, or the interpreter it asks for)"
 						: " in PATH");
 	case -ENOTDIR:
-		return report(b, EXIT_NOT_FOUND, "'%s': %s", name, strerror(-err));
+		return report(b->cfg, EXIT_NOT_FOUND, "'%s': %s", name, strerror(-err));
 	case -ENOEXEC:
-		return report(b, EXIT_NOT_EXECUTABLE,
+		return report(b->cfg, EXIT_NOT_EXECUTABLE,
 			      "'%s': not a program for x86-64 Linux (a script needs a #! line)",
 			      name);
 	default:
-		return report(b, EXIT_NOT_EXECUTABLE, "'%s': can't be executed: %s", name,
+		return report(b->cfg, EXIT_NOT_EXECUTABLE, "'%s': can't be executed: %s", name,
 			      strerror(-err));
 	}
 }
@@ -275,21 +299,19 @@ int boot_run(const struct boot_config *cfg)
 	int r, status;
 
 	log_debug("start");
-	if (start_kernel(&b))
-		return -1;
-	log_debug("the platform runs");
-	if (start_vfs(&b) || enter_workdir(&b) || open_stdio(&b))
+	if (start_kernel(&b) || start_vfs(&b) || enter_workdir(&b) || open_stdio(&b))
 		return -1;
 	log_debug("the tree is built");
+	if (wait_platform(&b))
+		return -1;
+	log_debug("the platform runs");
 	if (cfg->strace_fd >= 0)
 		strace_init(cfg->strace_fd, 0);
-	if (forward_start(cfg->control_fd))
-		return report(&b, EXIT_SENTRY, "cannot start a thread");
-	if (cfg->memory_limit && memory_limit_start(cfg->memory_limit))
-		return report(&b, EXIT_SENTRY, "cannot start a thread");
+	if (start_threads(&b))
+		return -1;
 	r = confine_filter_calls(kernel->pf_ops->traces);
 	if (r)
-		return report(&b, EXIT_SENTRY, "cannot filter the sentry's own calls: %s",
+		return report(cfg, EXIT_SENTRY, "cannot filter the sentry's own calls: %s",
 			      strerror(-r));
 	if (start_program(&b))
 		return -1;

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct platform;
+
 enum boot_node_kind {
 	BOOT_9P,      /* a 9P connection, perhaps below a memory overlay */
 	BOOT_TMPFS,
@@ -46,7 +48,13 @@ struct boot_config {
 	int control_fd; /* to the launcher; see launch/control.h */
 	bool debug;
 	int nice; /* of the invoker: what the program starts with */
+
+	struct platform *started; /* by boot_prepare() */
 };
+
+/* Launches what boot_run() would wait for, as long as the process may do so. 0, or -errno; the launcher has
+ * been told why. */
+int boot_prepare(struct boot_config *cfg);
 
 /* Runs the sandbox to its end and tells the launcher over control_fd how it went (CONTROL_STATUS
  * or CONTROL_ERROR). Before any other thread exists. 0, or -errno when it did not start. */

@@ -24,7 +24,7 @@
 #include "sentry/launch/control.h"
 #include "sentry/launch/crash.h"
 
-/* A tmpfs with a /proc in it becomes the root. */
+/* A tmpfs with a /proc in it becomes the root; the old one is still there, but for paths. */
 static int enter_own_root(void)
 {
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
@@ -35,7 +35,13 @@ static int enter_own_root(void)
 	/* subset=pid needs Linux 5.8. Where /proc is masked no new one may be mounted: do without. */
 	if (mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid"))
 		log_info("no /proc for the sandbox: %s", strerror(errno));
-	if (syscall(SYS_pivot_root, ".", ".") || umount2(".", MNT_DETACH) || chdir("/"))
+	return syscall(SYS_pivot_root, ".", ".") ? -errno : 0;
+}
+
+/* Takes its time: the host's kernel waits until nobody can be looking at the old mounts. */
+static int leave_old_root(void)
+{
+	if (umount2(".", MNT_DETACH) || chdir("/"))
 		return -errno;
 	if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL))
 		return -errno;
@@ -101,10 +107,50 @@ static void ignore_signals(void)
 		signal(ignored[i], SIG_IGN);
 }
 
+static int give_up_root(void)
+{
+	(void)!setgroups(0, NULL);
+	if (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534))
+		return -errno;
+	prctl(PR_SET_DUMPABLE, 1);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return 0;
+}
+
+static bool own_root(int (*step)(void))
+{
+	int r = step();
+
+	if (r)
+		log_warn("no root directory of its own: %s", strerror(-r));
+	return r == 0;
+}
+
+/* In a user namespace, the zygote is born while the sentry gives its privileges up: it gives up its own. */
+static int confine(struct sentry_start *s)
+{
+	bool user_ns = s->namespaces & CLONE_NEWUSER;
+	bool entered = s->namespaces & CLONE_NEWNS && own_root(enter_own_root);
+
+	if (entered && !user_ns)
+		own_root(leave_old_root);
+	if (!user_ns && geteuid() == 0 && give_up_root()) {
+		control_send(s->boot.control_fd, CONTROL_ERROR, EXIT_SENTRY, "cannot give up root's uid");
+		return -1;
+	}
+	if (boot_prepare(&s->boot))
+		return -1;
+	if (entered && user_ns)
+		own_root(leave_old_root);
+	if (confine_drop_privileges()) {
+		control_send(s->boot.control_fd, CONTROL_ERROR, EXIT_SENTRY, "cannot give up privileges");
+		return -1;
+	}
+	return 0;
+}
+
 int sentry_main(struct sentry_start *s)
 {
-	int r;
-
 	ignore_signals();
 	crash_init();
 	no_core();
@@ -114,26 +160,5 @@ int sentry_main(struct sentry_start *s)
 	s->boot.have_pid_namespace = s->namespaces & CLONE_NEWPID;
 	if (!(s->namespaces & CLONE_NEWUSER))
 		log_warn("no user namespaces on this host: confined by seccomp alone");
-	if (s->namespaces & CLONE_NEWNS) {
-		r = enter_own_root();
-		if (r)
-			log_warn("no root directory of its own: %s", strerror(-r));
-	}
-	if (!(s->namespaces & CLONE_NEWUSER) && geteuid() == 0) {
-		(void)!setgroups(0, NULL);
-		if (setresgid(65534, 65534, 65534) || setresuid(65534, 65534, 65534)) {
-			control_send(s->boot.control_fd, CONTROL_ERROR, EXIT_SENTRY,
-				     "cannot give up root's uid");
-			return EXIT_SENTRY;
-		}
-		prctl(PR_SET_DUMPABLE, 1);
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-	}
-	r = confine_drop_privileges();
-	if (r) {
-		control_send(s->boot.control_fd, CONTROL_ERROR, EXIT_SENTRY,
-			     "cannot give up privileges");
-		return EXIT_SENTRY;
-	}
-	return boot_run(&s->boot) ? EXIT_SENTRY : 0;
+	return confine(s) || boot_run(&s->boot) ? EXIT_SENTRY : 0;
 }
