@@ -7,9 +7,18 @@ STUB_CFLAGS := -std=gnu17 -O2 -g $(WARN) -ffreestanding -fPIE -fvisibility=hidde
 	-fno-tree-loop-distribute-patterns -mno-red-zone
 EXTRA_OBJ_platform += $(OBJ)/platform/stub_blob.o
 
-$(OBJ)/platform/stub/%.c.o: platform/stub/%.c
+$(BUILD)/tools/stub_shapes: tools/stub_shapes.c sentry/syscalls/info.c platform/stub/shape.h \
+		$(wildcard sentry/syscalls/*.def sentry/syscalls/*.h)
 	@mkdir -p $(@D)
-	$(CC) -I. $(STUB_CFLAGS) -MMD -MP -c $< -o $@
+	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $(filter %.c,$^)
+
+$(BUILD)/gen/stub_shapes.h: $(BUILD)/tools/stub_shapes
+	@mkdir -p $(@D)
+	$< >$@
+
+$(OBJ)/platform/stub/%.c.o: platform/stub/%.c $(BUILD)/gen/stub_shapes.h
+	@mkdir -p $(@D)
+	$(CC) -I. -I$(BUILD)/gen $(STUB_CFLAGS) -MMD -MP -c $< -o $@
 
 $(OBJ)/platform/stub/%.S.o: platform/stub/%.S
 	@mkdir -p $(@D)

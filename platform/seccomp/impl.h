@@ -157,15 +157,13 @@ struct regime {
 /* The data window of the system call that is being served; only S. See window.c. */
 #define WINDOW_OUTS 16
 struct window {
-	uint64_t in_addr; /* what the stub has copied to the window */
-	uint32_t in_len;
 	uint32_t begin, end; /* of what is put off, as offsets in the slot */
-	uint32_t nouts;
-	bool faulted; /* it could not be written */
-	struct window_out {
+	uint32_t nins, nouts;
+	bool faulted; /* what was put off could not be written */
+	struct window_piece {
 		uint64_t addr;
 		uint32_t off, len;
-	} out[WINDOW_OUTS];
+	} in[SLOT_INS], out[WINDOW_OUTS];
 };
 
 struct pf_thread {

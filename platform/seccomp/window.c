@@ -2,13 +2,15 @@
  *
  *	slot + SLOT_WINDOW
  *	+----------------+--------------------------------------------+
- *	| what the stub  | records: address, length, bytes            |
- *	| copied ahead   | ... of what S wrote                        |
+ *	| what the stub  | what S wrote                               |
+ *	| copied ahead   |                                            |
  *	+----------------+--------------------------------------------+
- *	  in_addr, in_len  begin                    end
+ *			   begin                    end
  *
- * Inwards: the stub copies a call's paths and small buffers here before it reports. What S reads from
- * there on is what the guest's memory held then.
+ * Both are sequences of pieces: address, length, bytes (struct slot_piece).
+ *
+ * Inwards: the stub copies a call's paths, structs and small buffers here before it reports
+ * (stub/ahead.c). What S reads from there on is what the guest's memory held then.
  *
  * Outwards: what S writes is put off (late_buffer, late_commit) until the thread runs again; its stub
  * copies it just before that, on the CPU and with the page tables that the guest will use next, and
@@ -19,7 +21,7 @@
  *
  * The slot is the guest's: it can change bytes and addresses on their way, but only what its own
  * instructions could write anyway is ever written with them. S keeps positions and addresses of its
- * own (window_out), and goes by these when the stub says that a copy faulted: then nothing of the
+ * own (window_piece), and goes by these when the stub says that a copy faulted: then nothing of the
  * guest has run, and the sentry repairs the mapping or gives the call another result. */
 #include "platform/seccomp/impl.h"
 
@@ -40,20 +42,50 @@ static bool meet(uint64_t a, uint64_t an, uint64_t b, uint64_t bn)
 	return a < b + bn && b < a + an;
 }
 
+/* What the stub says that it has copied; believed no further than that it lies in the window. */
+static void read_pieces(struct pf_thread *t, uint32_t n)
+{
+	struct window *w = &t->window;
+	uint32_t at = SLOT_WINDOW;
+
+	for (uint32_t i = 0; i < n && i < SLOT_INS; i++) {
+		const struct slot_piece *p = (const void *)((uint8_t *)t->slot + at);
+		uint32_t len = __atomic_load_n(&p->len, __ATOMIC_RELAXED);
+		uint64_t addr = __atomic_load_n(&p->addr, __ATOMIC_RELAXED);
+
+		if (len > SLOT_IN_SIZE || addr > PF_GUEST_MAX ||
+		    at + slot_piece_size(len) > w->begin)
+			return;
+		w->in[w->nins++] = (struct window_piece){addr, at + sizeof(*p), len};
+		at += slot_piece_size(len);
+	}
+}
+
 void window_open(struct pf_thread *t, bool call)
 {
 	struct window *w = &t->window;
-	uint32_t n = call ? __atomic_load_n(&t->slot->in_len, __ATOMIC_RELAXED) : 0;
+	uint32_t in = call ? __atomic_load_n(&t->slot->in, __ATOMIC_RELAXED) : 0;
 
 	served = NULL;
 	/* Without process_vm_* others copy through the same window. */
 	if (!t->space->p->process_vm)
 		return;
-	w->in_len = n > SLOT_WINDOW_SIZE / 2 ? 0 : n;
-	w->in_addr = t->slot->in_addr;
-	w->begin = w->end = (SLOT_WINDOW + w->in_len + SLOT_OUT_UNIT - 1) & -SLOT_OUT_UNIT;
-	w->nouts = 0;
+	w->begin = (in & 0xffff) * SLOT_UNIT;
+	if (w->begin < SLOT_WINDOW || w->begin > SLOT_WINDOW + SLOT_IN_SIZE)
+		w->begin = SLOT_WINDOW;
+	w->end = w->begin;
+	w->nins = w->nouts = 0;
+	if (in)
+		read_pieces(t, in >> 16);
 	served = t;
+}
+
+/* What the guest would read from there on differs. */
+static void forget(struct window *w, uint64_t addr, size_t len)
+{
+	for (uint32_t i = 0; i < w->nins; i++)
+		if (meet(addr, len, w->in[i].addr, w->in[i].len))
+			w->in[i].len = 0;
 }
 
 void window_close(struct pf_thread *t)
@@ -70,24 +102,23 @@ void *seccomp_late_buffer(struct pf_thread *t, struct gptr dst, size_t len)
 
 	if (served != t || w->nouts == WINDOW_OUTS || dst.v > PF_GUEST_MAX ||
 	    len > PF_GUEST_MAX - dst.v || len > SLOT_WINDOW_SIZE ||
-	    w->end + slot_out_size((uint32_t)len) > SLOT_WINDOW + SLOT_WINDOW_SIZE)
+	    w->end + slot_piece_size((uint32_t)len) > SLOT_WINDOW + SLOT_WINDOW_SIZE)
 		return NULL;
-	return (uint8_t *)t->slot + w->end + sizeof(struct slot_out);
+	return (uint8_t *)t->slot + w->end + sizeof(struct slot_piece);
 }
 
 void seccomp_late_commit(struct pf_thread *t, struct gptr dst, size_t len)
 {
 	struct window *w = &t->window;
-	struct slot_out *o = (struct slot_out *)((uint8_t *)t->slot + w->end);
+	struct slot_piece *o = (struct slot_piece *)((uint8_t *)t->slot + w->end);
 
 	if (!len)
 		return;
 	o->addr = dst.v;
 	o->len = (uint32_t)len;
-	w->out[w->nouts++] = (struct window_out){dst.v, w->end + sizeof(*o), (uint32_t)len};
-	w->end += slot_out_size((uint32_t)len);
-	if (meet(dst.v, len, w->in_addr, w->in_len))
-		w->in_len = 0;
+	w->out[w->nouts++] = (struct window_piece){dst.v, w->end + sizeof(*o), (uint32_t)len};
+	w->end += slot_piece_size((uint32_t)len);
+	forget(w, dst.v, len);
 }
 
 /* Not relative to the end of the call: what is written twice is the same. */
@@ -143,7 +174,7 @@ void window_send(struct pf_thread *t)
 {
 	struct window *w = &t->window;
 
-	t->slot->out = w->nouts << 16 | w->begin / SLOT_OUT_UNIT;
+	t->slot->out = w->nouts << 16 | w->begin / SLOT_UNIT;
 }
 
 bool window_sent(struct pf_thread *t)
@@ -167,22 +198,25 @@ static bool put_off(const struct window *w, uint64_t addr, size_t len)
 size_t window_read(struct pf_space *s, void *dst, struct gptr src, size_t len)
 {
 	const struct window *w = window_of(s);
-	uint64_t off;
 
 	if (!w)
 		return 0;
 	if (w->nouts && put_off(w, src.v, len))
 		flush_quietly(served);
-	off = src.v - w->in_addr;
-	if (off >= w->in_len)
-		return 0;
-	if (len > w->in_len - off)
-		len = w->in_len - off;
-	memcpy(dst, (const uint8_t *)served->slot + SLOT_WINDOW + off, len);
-	return len;
+	for (uint32_t i = 0; i < w->nins; i++) {
+		const struct window_piece *p = &w->in[i];
+		uint64_t off = src.v - p->addr;
+
+		if (off >= p->len)
+			continue;
+		if (len > p->len - off)
+			len = p->len - off;
+		memcpy(dst, (const uint8_t *)served->slot + p->off + off, len);
+		return len;
+	}
+	return 0;
 }
 
-/* What the guest would read from there on differs. */
 void window_written(struct pf_space *s, struct gptr dst, size_t len)
 {
 	struct window *w = window_of(s);
@@ -191,6 +225,5 @@ void window_written(struct pf_space *s, struct gptr dst, size_t len)
 		return;
 	if (w->nouts && put_off(w, dst.v, len))
 		flush_quietly(served);
-	if (meet(dst.v, len, w->in_addr, w->in_len))
-		w->in_len = 0;
+	forget(w, dst.v, len);
 }

@@ -46,9 +46,6 @@ _Static_assert(STUB_ASM_FAST_STACK == SLOT_FAST_STACK, "layout_asm.h");
 _Static_assert(STUB_ASM_FAST_REGS == SLOT_FAST_REGS, "layout_asm.h");
 _Static_assert(STUB_ASM_PENDING == offsetof(struct slot, pending), "layout_asm.h");
 
-/* Registers by their place in sigcontext, which is that in SLOT_FAST_REGS. */
-enum { REG_RDI = 8, REG_RSI = 9, REG_RDX = 12, REG_RAX = 13, REG_RSP = 15, REG_COUNT = 18 };
-
 static struct slot *slot_of(uint64_t addr)
 {
 	return (struct slot *)(addr & ~(SLOT_SIZE - 1));
@@ -137,14 +134,14 @@ static uint32_t wait_reply(struct slot *s)
 static int copy_out(struct slot *s)
 {
 	uint32_t out = s->out;
-	uint64_t at = (uint64_t)s + (out & 0xffff) * SLOT_OUT_UNIT;
+	uint64_t at = (uint64_t)s + (out & 0xffff) * SLOT_UNIT;
 
 	for (uint32_t n = out >> 16; n; n--) {
-		const struct slot_out *o = (const struct slot_out *)at;
+		const struct slot_piece *o = (const struct slot_piece *)at;
 
 		if (stub_copy(o->addr, (uint64_t)(o + 1), o->len))
 			return 0;
-		at += slot_out_size(o->len);
+		at += slot_piece_size(o->len);
 	}
 	return 1;
 }
@@ -296,35 +293,6 @@ static int needs_frame(struct slot *s, uint32_t nr)
 	return after_signal;
 }
 
-/* The calls whose first, or second, argument is a path. */
-static int path_argument(uint32_t nr, const uint64_t *regs, uint64_t *addr)
-{
-	switch (nr) {
-	case __NR_open:
-	case __NR_stat:
-	case __NR_lstat:
-	case __NR_access:
-	case __NR_chdir:
-	case __NR_mkdir:
-	case __NR_rmdir:
-	case __NR_unlink:
-	case __NR_readlink:
-		*addr = regs[REG_RDI];
-		return 1;
-	case __NR_openat:
-	case __NR_newfstatat:
-	case __NR_unlinkat:
-	case __NR_readlinkat:
-	case __NR_faccessat:
-	case __NR_faccessat2:
-	case __NR_statx:
-		*addr = regs[REG_RSI];
-		return 1;
-	default:
-		return 0;
-	}
-}
-
 /* exit, exit_group, execve, execveat: the host would tell the sentry only through /proc. */
 static uint32_t maxrss(uint32_t nr)
 {
@@ -335,29 +303,10 @@ static uint32_t maxrss(uint32_t nr)
 	return sys2(__NR_getrusage, 0 /* RUSAGE_SELF */, &ru) == 0 ? ru.ru_maxrss : 0;
 }
 
-/* What the call will surely read, so that the sentry need not fetch it. */
-static void copy_ahead(struct slot *s, const uint64_t *regs)
+static void call_begins(struct slot *s, const uint64_t *regs)
 {
-	uint32_t nr = regs[REG_RAX];
-	uint64_t addr = 0, n = 0;
-
-	s->in_len = 0;
-	s->maxrss = maxrss(nr);
-	if (path_argument(nr, regs, &addr)) {
-		n = SLOT_IN_PATH;
-	} else if ((nr == __NR_write || nr == __NR_pwrite64) && regs[REG_RDX] <= SLOT_IN_BUFFER) {
-		addr = regs[REG_RSI];
-		n = regs[REG_RDX];
-	} else if (nr == __NR_rt_sigreturn) {
-		addr = regs[REG_RSP];
-		n = SLOT_IN_BUFFER;
-	}
-	/* The first page faults in an ordinary way, or not at all. */
-	if (!n || addr < 4096 || addr >= STUB_TEXT)
-		return;
-	n -= stub_copy((uint64_t)s + SLOT_WINDOW, addr, n);
-	s->in_addr = addr;
-	s->in_len = n;
+	s->maxrss = maxrss(regs[REG_RAX]);
+	stub_copy_ahead(s, regs);
 }
 
 static void fast_report(struct slot *s, int signo)
@@ -377,7 +326,7 @@ void stub_fast(uint64_t *regs)
 		return;
 	if (needs_frame(s, regs[REG_RAX]))
 		stub_trap();
-	copy_ahead(s, regs);
+	call_begins(s, regs);
 	fast_report(s, SIGSYS);
 }
 
@@ -428,7 +377,7 @@ void stub_handler(int signo, void *info, uint64_t uc)
 	s->untold = 0;
 	/* A frame that was asked for later: the window is in use already. */
 	if (signo == SIGSYS && s->state != SLOT_FRAME)
-		copy_ahead(s, (uint64_t *)&u->uc_mcontext);
+		call_begins(s, (uint64_t *)&u->uc_mcontext);
 	s->signo = signo;
 	s->uc = uc;
 	s->info = (uint64_t)info;

@@ -15,7 +15,7 @@
  *	0x1000  (downwards) the stack of calls that came without a trap; at its top their registers
  *	0x1000  alternate signal stack: the host kernel writes the signal frame here
  *	0x8000  data window: what the stub has read for the call; behind it what the call has
- *	        written, for the stub to copy out (see struct slot_out); what the copy commands move
+ *	        written, for the stub to copy out (see struct slot_piece); what the copy commands move
  *
  * Everything in an arena can be written by the guest. The sentry copies, then checks. */
 #pragma once
@@ -40,9 +40,11 @@
 #define SLOT_WINDOW 0x8000UL
 #define SLOT_WINDOW_SIZE 0x18000UL
 #define SLOT_CMDS 32
-/* What the stub copies ahead: the beginning of a path, or all of a small buffer. */
+/* What the stub copies ahead: the beginning of a path, or all of a small buffer; all in all. */
 #define SLOT_IN_PATH 256
 #define SLOT_IN_BUFFER 4096
+#define SLOT_IN_SIZE 0x2000UL
+#define SLOT_INS 16
 /* A signo that no signal has: the thread could not write what the call has left in the window. */
 #define STUB_OUT_FAULT 0x7f
 /* The registers of a fast call, in the order of struct pf_regs: r8 ... eflags. */
@@ -121,17 +123,17 @@ enum {
 	SLOT_FSGSBASE = 4, /* the instructions exist */
 };
 
-/* What a call has written: `len` bytes follow, for the guest's memory at `addr`. The next record
- * begins at the next multiple of its size. */
-struct slot_out {
+/* A piece of guest memory in the window, what a call reads or has written: `len` bytes follow, of or
+ * for `addr`. The next piece begins at the next multiple of this header's size. */
+struct slot_piece {
 	uint64_t addr;
 	uint32_t len, unused;
 };
-#define SLOT_OUT_UNIT 64
-static inline uint32_t slot_out_size(uint32_t len)
+#define SLOT_UNIT 64
+static inline uint32_t slot_piece_size(uint32_t len)
 {
-	return sizeof(struct slot_out) * (1 + (len + sizeof(struct slot_out) - 1) /
-						      sizeof(struct slot_out));
+	return sizeof(struct slot_piece) * (1 + (len + sizeof(struct slot_piece) - 1) /
+							sizeof(struct slot_piece));
 }
 
 struct slot {
@@ -157,17 +159,17 @@ struct slot {
 	/* What the stub answers by itself, while `answers` is set. */
 	uint32_t answers;
 	uint32_t tgid, tid, ppid, uid, euid, gid, egid;
-	/* Records to copy out before the guest goes on: their number << 16, and where in the slot
-	 * the first begins, in units of SLOT_OUT_UNIT. */
+	/* Pieces to copy out before the guest goes on: their number << 16, and where in the slot
+	 * the first begins, in units of SLOT_UNIT. */
 	uint32_t out;
 
 	_Alignas(64) uint64_t self;
 	/* the stub's own */
 	uint32_t untold; /* traps answered since the last that was let through */
 	uint32_t sent_signal; /* the last call may have made a signal pending */
-	/* What the call reads, copied to the window: in_len bytes from in_addr on. */
-	uint64_t in_addr;
-	uint32_t in_len;
+	/* Pieces that the call reads, copied to the window: their number << 16, and where in the slot
+	 * they end, in units of SLOT_UNIT. */
+	uint32_t in;
 	/* Of a call that ends the process or its program: the most memory that it had, in KiB; else 0. */
 	uint32_t maxrss;
 	uint32_t said; /* which of the next two; the sentry takes note and clears it */

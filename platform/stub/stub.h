@@ -9,6 +9,9 @@
 /* Hidden, so that addresses are taken relative to the instruction: this code is copied. */
 #pragma GCC visibility push(hidden)
 
+/* Registers by their place in sigcontext, which is that in SLOT_FAST_REGS. */
+enum { REG_R8 = 0, REG_R9, REG_R10, REG_RDI = 8, REG_RSI, REG_RDX = 12, REG_RAX, REG_RSP = 15, REG_COUNT = 18 };
+
 extern const char stub_blob_start[], stub_blob_end[]; /* stub.lds */
 
 /* entry.S */
@@ -34,6 +37,10 @@ void stub_fast_interrupted(uint64_t *regs);
 
 /* commands.c: runs the slot's commands */
 void stub_run_commands(struct slot *s);
+
+/* ahead.c: copies what the call in regs (by their place in sigcontext) will surely read to the window,
+ * so that the sentry need not fetch it */
+void stub_copy_ahead(struct slot *s, const uint64_t *regs);
 
 /* filter.c: 0, a listener's descriptor, or -errno. orphans_end: with the calls by which a child sees to
  * its end with the sentry's */

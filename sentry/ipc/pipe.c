@@ -157,8 +157,16 @@ static void ring_drop(struct pipe *p, uint32_t n)
 	}
 }
 
-/* Copies n of the bytes there are, without consuming: the number copied, or -EFAULT if none. Linux
- * keeps pages, and one that can't be copied as a whole stays in the pipe. */
+/* Linux keeps pages, and one that could not be copied as a whole has not been copied. */
+static ssize_t whole_pages(struct uio *u, uint32_t done)
+{
+	uint32_t part = done % GUEST_PAGE_SIZE;
+
+	uio_revert(u, part);
+	return done > part ? (ssize_t)(done - part) : -EFAULT;
+}
+
+/* Copies n of the bytes there are, without consuming: the number copied, or -EFAULT if none. */
 static ssize_t ring_copy_out(struct pipe *p, struct uio *dst, uint32_t n)
 {
 	uint32_t done = 0;
@@ -170,11 +178,8 @@ static ssize_t ring_copy_out(struct pipe *p, struct uio *dst, uint32_t n)
 
 		if (r > 0)
 			done += (uint32_t)r;
-		if (r < 0 || (uint32_t)r < chunk) {
-			uio_revert(dst, done % GUEST_PAGE_SIZE);
-			done -= done % GUEST_PAGE_SIZE;
-			return done ? (ssize_t)done : -EFAULT;
-		}
+		if (r < 0 || (uint32_t)r < chunk)
+			return whole_pages(dst, done);
 	}
 	return done;
 }
@@ -188,11 +193,10 @@ static ssize_t ring_copy_in(struct pipe *p, struct uio *src, uint32_t n)
 		uint32_t chunk = min_u32(n - done, p->alloc - pos);
 		ssize_t r = uio_from(src, p->buf + pos, chunk);
 
-		if (r < 0)
-			return done ? (ssize_t)done : r;
-		done += (uint32_t)r;
-		if ((uint32_t)r < chunk)
-			break;
+		if (r > 0)
+			done += (uint32_t)r;
+		if (r < 0 || (uint32_t)r < chunk)
+			return whole_pages(src, done);
 	}
 	return done;
 }

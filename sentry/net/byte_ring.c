@@ -51,17 +51,18 @@ ssize_t byte_ring_put(struct byte_ring *r, struct uio *src, uint32_t n)
 	if (err)
 		return err;
 	while (done < n) {
-		uint32_t pos = (r->head + r->used) & (r->alloc - 1);
+		uint32_t pos = (r->head + r->used + done) & (r->alloc - 1);
 		uint32_t chunk = min_u32(n - done, r->alloc - pos);
 		ssize_t k = uio_from(src, r->buf + pos, chunk);
 
-		if (k < 0)
-			return done ? (ssize_t)done : k;
-		done += (uint32_t)k;
-		__atomic_store_n(&r->used, r->used + (uint32_t)k, __ATOMIC_RELAXED);
-		if ((uint32_t)k < chunk)
-			break;
+		if (k > 0)
+			done += (uint32_t)k;
+		if (k < 0 || (uint32_t)k < chunk) {
+			uio_revert(src, done);
+			return -EFAULT;
+		}
 	}
+	__atomic_store_n(&r->used, r->used + done, __ATOMIC_RELAXED);
 	return done;
 }
 

@@ -192,7 +192,7 @@ static void *scribble(void *arg)
 	uint64_t x = 88172645463325252ULL;
 
 	while (!stop) {
-		struct slot_out *o = (void *)((uint8_t *)t->slot + SLOT_WINDOW + (x >> 20) % 40 * 16);
+		struct slot_piece *o = (void *)((uint8_t *)t->slot + SLOT_WINDOW + (x >> 20) % 40 * 16);
 
 		x ^= x << 13;
 		x ^= x >> 7;
@@ -211,7 +211,7 @@ static void *scribble(void *arg)
 			t->slot->out = (uint32_t)(x >> 13);
 			break;
 		case 4:
-			t->slot->in_len = (uint32_t)(x >> 30);
+			t->slot->in = (uint32_t)(x >> 30);
 			break;
 		default:
 			usleep(x >> 56);

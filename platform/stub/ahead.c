@@ -1,0 +1,124 @@
+/* What a system call will read, copied to the slot's window before the call is reported. Which call
+ * reads what: shape.h. All that can be missing is left out; the sentry fetches it in other ways. */
+#include <asm/unistd.h>
+
+#include "platform/stub/shape.h"
+#include "platform/stub/stub.h"
+#include "stub_shapes.h"
+
+#define VECTOR_MAX 8
+#define CONTROL_MAX 512
+
+struct window {
+	uint64_t at, end;
+	uint32_t n;
+};
+
+struct vector {
+	uint64_t base, len;
+};
+
+struct message {
+	uint64_t name;
+	uint32_t name_len, pad;
+	uint64_t vector, count, control, control_len;
+	uint32_t flags, pad2;
+};
+
+/* Where its bytes are, or NULL if not all could be had. */
+static const void *piece(struct window *w, uint64_t addr, uint64_t len)
+{
+	struct slot_piece *p = (struct slot_piece *)w->at;
+	uint64_t n;
+
+	/* The first page faults in an ordinary way, or not at all. */
+	if (!len || len > SLOT_IN_BUFFER || addr < 4096 || addr >= STUB_TEXT || w->n == SLOT_INS ||
+	    len + sizeof(*p) > w->end - w->at)
+		return 0;
+	n = len - stub_copy((uint64_t)(p + 1), addr, len);
+	if (!n)
+		return 0;
+	p->addr = addr;
+	p->len = n;
+	w->at += slot_piece_size(n);
+	w->n++;
+	return n == len ? p + 1 : 0;
+}
+
+static void vector(struct window *w, uint64_t addr, uint64_t count, int data)
+{
+	const struct vector *v;
+	uint64_t total = 0;
+
+	if (count > VECTOR_MAX)
+		return;
+	v = piece(w, addr, count * sizeof(*v));
+	for (uint64_t i = 0; v && data && i < count; i++) {
+		uint64_t len = v[i].len;
+
+		if (len > SLOT_IN_BUFFER - total)
+			break;
+		piece(w, v[i].base, len);
+		total += len;
+	}
+}
+
+static void message(struct window *w, uint64_t addr, int data)
+{
+	const struct message *m = piece(w, addr, sizeof(*m));
+
+	if (!m)
+		return;
+	vector(w, m->vector, m->count, data);
+	if (!data)
+		return;
+	if (m->name_len <= 128)
+		piece(w, m->name, m->name_len);
+	if (m->control_len <= CONTROL_MAX)
+		piece(w, m->control, m->control_len);
+}
+
+static void argument(struct window *w, uint32_t shape, const uint64_t *regs)
+{
+	static const uint8_t place[8] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
+	uint64_t addr = regs[place[SHAPE_ARG(shape)]];
+	uint32_t value = SHAPE_VALUE(shape);
+	uint64_t count = regs[place[value & 7]];
+
+	switch (SHAPE_KIND(shape)) {
+	case SHAPE_STRING:
+		piece(w, addr, SLOT_IN_PATH);
+		break;
+	case SHAPE_FIXED:
+		piece(w, addr, value);
+		break;
+	case SHAPE_ARRAY:
+		if (count <= SLOT_IN_BUFFER)
+			piece(w, addr, count * (value >> 3));
+		break;
+	case SHAPE_BITS:
+		if (count <= SLOT_IN_BUFFER)
+			piece(w, addr, (count + 63) / 64 * 8);
+		break;
+	case SHAPE_IOVEC:
+		vector(w, addr, count, 1);
+		break;
+	case SHAPE_MSGHDR:
+		message(w, addr, value);
+		break;
+	}
+}
+
+void stub_copy_ahead(struct slot *s, const uint64_t *regs)
+{
+	uint64_t start = (uint64_t)s + SLOT_WINDOW;
+	struct window w = {start, start + SLOT_IN_SIZE, 0};
+	uint64_t nr = (uint32_t)regs[REG_RAX];
+
+	if (nr == __NR_rt_sigreturn)
+		piece(&w, regs[REG_RSP], SLOT_IN_BUFFER);
+	else if (nr < sizeof(shapes) / sizeof(shapes[0]))
+		for (unsigned i = 0; i < SHAPES && shapes[nr][i]; i++)
+			argument(&w, shapes[nr][i], regs);
+	s->in = w.n ? w.n << 16 | (SLOT_WINDOW + (w.at - start) + SLOT_UNIT - 1) / SLOT_UNIT : 0;
+}
