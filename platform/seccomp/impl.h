@@ -24,6 +24,7 @@
 #define CHUNK_MAX 12
 
 #define SPARE_MAX 8
+#define PARKED_MAX 16
 #define KIT_MAX 2
 
 /* See kit.c. */
@@ -120,6 +121,8 @@ struct pf_space {
 	uint8_t *chunk[CHUNK_MAX]; /* protected by mu; set once */
 	uint32_t next_slot;	   /* protected by mu: never used so far */
 	struct list free_slots;	   /* protected by mu: struct dead_slot, oldest first */
+	struct list parked;	   /* protected by mu: threads whose guest thread has ended */
+	unsigned nparked;	   /* protected by mu */
 	struct cond borrow_end;
 };
 
@@ -168,12 +171,15 @@ struct window {
 
 struct pf_thread {
 	struct pf_space *space;
-	struct list link; /* in space->threads; protected by space->mu */
+	struct list link; /* in space->threads or ->parked; protected by space->mu */
 	struct slot *slot;
 	uint32_t slot_index;
 	pid_t tid;
 	bool primary;  /* the stub's first thread */
 	bool borrowed; /* protected by space->mu: memory.c uses it */
+	/* Of a host thread that had guest threads before: the CPU time that was theirs. */
+	uint64_t cpu_base_ns;
+	uint64_t born_ns, lived_ns; /* the guest thread; those since cpu_base_ns was looked up */
 
 	/* only S */
 	struct pf_regs regs;

@@ -102,9 +102,14 @@ static bool only_thread_ever(struct pf_space *s)
 /* The clock of a process can be read at once; a thread's is in /proc. */
 int seccomp_thread_cpu_time(struct pf_thread *t, uint64_t *user_ns, uint64_t *sys_ns)
 {
+	int r;
+
 	if (only_thread_ever(t->space))
 		return host_process_cpu_time(t->space->pid, user_ns, sys_ns);
-	return host_thread_cpu_time(t->space->p->procfd, t->space->pid, t->tid, user_ns, sys_ns);
+	r = host_thread_cpu_time(t->space->p->procfd, t->space->pid, t->tid, user_ns, sys_ns);
+	if (r == 0)
+		*user_ns -= *user_ns < t->cpu_base_ns ? *user_ns : t->cpu_base_ns;
+	return r;
 }
 
 int seccomp_space_cpu_time(struct pf_space *s, uint64_t *user_ns, uint64_t *sys_ns)

@@ -157,6 +157,7 @@ void regime_end(struct pf_thread *t)
 	regime_active(t, false);
 	if (t->regime.spin.on)
 		atomic_fetch_sub(&t->space->p->nspinning, 1);
+	t->regime.spin.on = false;
 }
 
 static bool is_late(struct platform *p, uint64_t late, uint64_t us)

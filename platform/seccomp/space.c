@@ -50,6 +50,7 @@ int space_alloc(struct platform *p, struct pf_space **out)
 	cond_init(&s->borrow_end);
 	list_init(&s->threads);
 	list_init(&s->free_slots);
+	list_init(&s->parked);
 	mutex_lock(&p->mu);
 	p->nspaces++;
 	mutex_unlock(&p->mu);
@@ -92,6 +93,8 @@ static void space_free(struct pf_space *s)
 		close(s->pidfd);
 	list_for_each_safe(d, &s->free_slots, struct dead_slot, link)
 		free(d);
+	list_for_each_safe(t, &s->parked, struct pf_thread, link)
+		thread_free(t);
 	mutex_destroy(&s->mu);
 	mutex_destroy(&s->copy_mu);
 	cond_destroy(&s->borrow_end);

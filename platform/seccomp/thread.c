@@ -1,5 +1,16 @@
-/* Guest threads: a slot, a host thread, the sentry's copy of the registers. */
+/* Guest threads: a slot, a host thread, the sentry's copy of the registers.
+ *
+ * A host thread costs the host a clone, its approval and an exit: much more than what a short guest
+ * thread does in between. So some whose guest thread has ended are parked: they stay in their slots,
+ * stopped, and the guest's next threads are given to them. What a clone would copy is written into
+ * the frame that they return by.
+ *
+ * A guest can make a parked thread run by writing to its slot. That is then a thread that the sentry
+ * knows nothing of, as is one that does not exit when it is told to: it computes until its next call,
+ * which nobody answers, and dies with the process. When it is taken, its state gives it away. */
 #include "platform/seccomp/impl.h"
+
+#include "platform/host_proc.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,6 +27,7 @@ int thread_alloc(struct pf_space *s, uint32_t index, struct slot *slot, struct p
 	t->space = s;
 	t->slot = slot;
 	t->slot_index = index;
+	t->born_ns = now_ns();
 	regime_init(t);
 	list_init(&t->link);
 	mutex_init(&t->call_mu, LOCK_NONE);
@@ -53,6 +65,9 @@ static bool tid_is_new(struct pf_space *s, int64_t tid)
 	list_for_each(t, &s->threads, struct pf_thread, link)
 		if (t->tid == tid)
 			return false;
+	list_for_each(t, &s->parked, struct pf_thread, link)
+		if (t->tid == tid)
+			return false;
 	list_for_each(d, &s->free_slots, struct dead_slot, link)
 		if (d->tid == tid)
 			return false;
@@ -85,6 +100,88 @@ static int thread_clone(struct pf_thread *caller, struct pf_thread *t)
 	return 0;
 }
 
+/* ---- parked threads -------------------------------------------------------------------------- */
+
+/* Less CPU time than that a new guest thread may find on its clock. */
+#define LIVED_MAX_NS 200000
+
+/* Its frame lies where every system call's does. */
+static bool frame_is_usual(struct pf_thread *t)
+{
+	struct platform *p = t->space->p;
+
+	return !t->fast && t->uc_off == p->uc_off && t->fp_off == p->fp_off;
+}
+
+/* True: t belongs to the space from here on. */
+static bool thread_park(struct pf_thread *t)
+{
+	struct pf_space *s = t->space;
+
+	if (!frame_is_usual(t) || t->slot->pending || t->pinned || t->born_running)
+		return false;
+	__atomic_store_n(&t->slot->answers, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&t->slot->yields, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->slot->spin, 0, __ATOMIC_RELAXED);
+	calls_abort(t);
+	regime_end(t);
+	t->lived_ns += now_ns() - t->born_ns;
+	AUTO_LOCK(&s->mu);
+	if (s->nparked == PARKED_MAX)
+		return false;
+	s->nparked++;
+	list_push_front(&s->parked, &t->link);
+	return true;
+}
+
+static struct pf_thread *parked_take(struct pf_space *s)
+{
+	AUTO_LOCK(&s->mu);
+	struct pf_thread *t = list_first(&s->parked, struct pf_thread, link);
+
+	if (!t)
+		return NULL;
+	list_del_init(&t->link);
+	s->nparked--;
+	return t;
+}
+
+static void cpu_time_rebase(struct pf_thread *t)
+{
+	uint64_t user, sys;
+
+	t->born_ns = now_ns();
+	if (t->lived_ns < LIVED_MAX_NS)
+		return;
+	if (host_thread_cpu_time(t->space->p->procfd, t->space->pid, t->tid, &user, &sys) == 0)
+		t->cpu_base_ns = user + sys;
+	t->lived_ns = 0;
+}
+
+/* Gives a parked t to a guest thread that caller makes. */
+static int thread_revive(struct pf_thread *t, struct pf_thread *caller)
+{
+	struct slot *slot = t->slot;
+
+	if (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) != SLOT_STOPPED) {
+		seccomp_space_kill(t->space);
+		thread_free(t);
+		return -ESRCH;
+	}
+	thread_copy(t, caller);
+	t->fs_seen = t->gs_seen = ~0UL; /* the host thread still has its last guest's */
+	memset(&t->window, 0, sizeof(t->window));
+	atomic_store(&t->answers, false);
+	atomic_store(&t->interrupted, false);
+	slot->pending = slot->out = 0;
+	memset(&slot->untold, 0, offsetof(struct slot, cmd) - offsetof(struct slot, untold));
+	regime_init(t);
+	cpu_time_rebase(t);
+	return 0;
+}
+
+/* ---- births and deaths ----------------------------------------------------------------------- */
+
 int seccomp_thread_new(struct pf_thread *caller, struct pf_thread **out)
 {
 	struct pf_space *s = caller->space;
@@ -93,9 +190,18 @@ int seccomp_thread_new(struct pf_thread *caller, struct pf_thread **out)
 	uint32_t index;
 	int r = frame_full(caller);
 
-	if (r == 0)
-		r = slot_alloc(s, &index, &slot);
-
+	if (r)
+		return r;
+	t = frame_is_usual(caller) ? parked_take(s) : NULL;
+	if (t) {
+		r = thread_revive(t, caller);
+		if (r)
+			return r;
+		thread_enlist(t);
+		*out = t;
+		return 0;
+	}
+	r = slot_alloc(s, &index, &slot);
 	if (r)
 		return r;
 	r = thread_alloc(s, index, slot, &t);
@@ -156,8 +262,8 @@ void thread_follow(struct pf_thread *t)
 	regime_place(t);
 }
 
-/* The stub's first thread stays, stopped: process_vm_readv needs it. Others exit; the slot is
- * used again when the host confirms it. */
+/* The stub's first thread stays, stopped: process_vm_readv needs it. Others are parked, or exit: then
+ * the slot is used again when the host confirms it. */
 void seccomp_thread_destroy(struct pf_thread *t)
 {
 	struct pf_space *s = t->space;
@@ -172,6 +278,9 @@ void seccomp_thread_destroy(struct pf_thread *t)
 	mutex_unlock(&s->mu);
 	if (last) {
 		space_end(s);
+	} else if (!atomic_load(&s->dead) && thread_park(t)) {
+		space_put(s);
+		return;
 	} else if (!atomic_load(&s->dead) && !t->primary) {
 		t->slot->cmd[0] = (struct slot_cmd){.op = CMD_EXIT};
 		t->slot->ncmd = 1;

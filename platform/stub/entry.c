@@ -272,15 +272,16 @@ static int answer(struct slot *s, uint64_t *regs)
 	return 1;
 }
 
-/* Calls for which the sentry needs a frame anyway, or often: births, exec, signals to oneself and
- * what follows them, as raise(3) opens the mask only then. */
+/* Calls for which the sentry needs a frame anyway, or often: births, exec, the end of a thread (the
+ * next one is given to it), signals to oneself and what follows them, as raise(3) opens the mask
+ * only then. */
 static int needs_frame(struct slot *s, uint32_t nr)
 {
 	static const uint32_t after_63[] = {__NR_rt_sigsuspend, __NR_tkill, __NR_tgkill,
 					    __NR_execveat, __NR_clone3};
 	uint64_t below_64 = 1UL << __NR_rt_sigreturn | 1UL << __NR_pause | 1UL << __NR_clone |
 			    1UL << __NR_fork | 1UL << __NR_vfork | 1UL << __NR_execve |
-			    1UL << __NR_kill;
+			    1UL << __NR_kill | 1UL << __NR_exit;
 
 	uint32_t after_signal = s->sent_signal;
 

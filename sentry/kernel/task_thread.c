@@ -15,7 +15,7 @@
 /* An S thread's deepest path is a path walk through an overlay to 9P with a few PATH_MAX buffers.
  * Only the pages that it touches cost memory. */
 #define S_STACK_SIZE (256u << 10)
-#define IDLE_MAX 8
+#define IDLE_MAX 16
 
 struct s_thread {
 	struct list node;	/* on `idle` */

@@ -408,6 +408,99 @@ Test(hostile, a_scribbled_slot_ends_in_an_answer_or_in_death)
 	}
 }
 
+/* --- parked threads --- */
+
+/* Runs `code` in a second thread until its first call, where it ends: its slot, which a guest can find. */
+static struct slot *park_one(const uint8_t *code, size_t n, struct pf_space **s, struct pf_thread **t)
+{
+	struct pf_thread *other;
+	struct pf_event ev;
+	struct slot *slot;
+
+	guest_new(code, n, s, t);
+	cr_assert_eq(ops->thread_new(*t, &other), 0);
+	slot = other->slot;
+	guest_expect_syscall(other, &ev, SYS_getppid);
+	ops->thread_destroy(other);
+	cr_assert_eq((*s)->nparked, 1);
+	cr_assert_eq(slot->state, SLOT_STOPPED);
+	return slot;
+}
+
+static void slot_wake(struct slot *slot, uint32_t state)
+{
+	__atomic_store_n(&slot->state, state, __ATOMIC_SEQ_CST);
+	syscall(SYS_futex, &slot->state, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+Test(hostile, a_parked_thread_that_was_made_to_run_ends_the_stub_when_it_is_taken)
+{
+	static const uint8_t once[] = {0xb8, SYS_getppid, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xfe};
+	struct pf_space *s;
+	struct pf_thread *t, *other;
+	struct pf_event ev;
+	struct slot *slot = park_one(once, sizeof(once), &s, &t);
+	uint64_t start = test_now();
+
+	slot_wake(slot, SLOT_RESUME);
+	while (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) != SLOT_RUN)
+		cr_assert_lt(test_now() - start, 10000000000ULL);
+	cr_assert_eq(ops->thread_new(t, &other), -ESRCH);
+	ops->run(t, &ev);
+	cr_assert_eq(ev.kind, PF_DEAD);
+	ops->thread_destroy(t);
+}
+
+Test(hostile, a_parked_thread_that_ran_and_stopped_again_is_as_good_as_new)
+{
+	struct pf_space *s;
+	struct pf_thread *t, *other;
+	struct pf_event ev;
+	struct slot *slot = park_one(loop, sizeof(loop), &s, &t);
+	uint64_t start = test_now();
+
+	for (int i = 0; i < 100; i++) {
+		slot->tsc = 0;
+		slot_wake(slot, SLOT_RESUME);
+		while (!__atomic_load_n(&slot->tsc, __ATOMIC_ACQUIRE) ||
+		       __atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) != SLOT_STOPPED)
+			cr_assert_lt(test_now() - start, 20000000000ULL);
+	}
+	memset((uint8_t *)slot + s->p->uc_off, 0xff, sizeof(struct kernel_ucontext));
+	cr_assert_eq(ops->thread_new(t, &other), 0);
+	cr_assert_eq(other->slot, slot);
+	ops->regs(other)->rbx = 77;
+	guest_expect_syscall(other, &ev, SYS_getppid);
+	cr_assert_eq(ops->regs(other)->rbx, 77);
+	ops->thread_destroy(other);
+	ops->thread_destroy(t);
+}
+
+/* Its stub thread is gone, so nobody answers: the deadlines are what ends that. */
+Test(hostile, a_parked_thread_that_exited_is_found_out)
+{
+	struct pf_space *s;
+	struct pf_thread *t, *other;
+	struct pf_event ev;
+	struct slot *slot = park_one(loop, sizeof(loop), &s, &t);
+	pid_t tid = list_first(&s->parked, struct pf_thread, link)->tid;
+	uint64_t start = test_now();
+
+	pf->command_deadline_ns = 200000000;
+	slot->cmd[0] = (struct slot_cmd){.op = CMD_EXIT};
+	slot->ncmd = 1;
+	slot_wake(slot, SLOT_CMD);
+	while (syscall(SYS_tgkill, s->pid, tid, 0) == 0)
+		cr_assert_lt(test_now() - start, 10000000000ULL);
+	slot->state = SLOT_STOPPED;
+	cr_assert_eq(ops->thread_new(t, &other), 0);
+	cr_assert_eq(guest_map(other, 0x30000000, 4096, 3), -EINTR);
+	ops->run(t, &ev);
+	cr_assert_eq(ev.kind, PF_DEAD);
+	ops->thread_destroy(other);
+	ops->thread_destroy(t);
+}
+
 /* --- leaks and limits --- */
 
 Test(hostile, copies_work_where_the_host_denies_process_vm)

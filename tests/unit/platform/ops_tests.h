@@ -327,6 +327,57 @@ Test(SUITE, threads_share_memory_and_have_registers_of_their_own)
 	ops->thread_destroy(t);
 }
 
+/* The host thread may be one that had a guest thread before. */
+Test(SUITE, a_thread_begins_with_its_makers_state_whatever_ended_before)
+{
+	static const uint8_t code[] = {
+		0x66, 0x48, 0x0f, 0x6e, 0xc7, /* movq %rdi, %xmm0 */
+		0x0f, 0xae, 0x16,	      /* ldmxcsr (%rsi) */
+		SYSCALL(SYS_exit), JMP_SELF};
+	static uint8_t mine[16384], its[16384];
+	const uint32_t mxcsr = 0x3f80; /* rounds down */
+	struct pf_space *s;
+	struct pf_thread *t, *more;
+	struct pf_event ev;
+
+	guest_new(code, sizeof(code), &s, &t);
+	cr_assert_eq(ops->write(s, gptr(DATA), &mxcsr, 4), 4);
+	ops->regs(t)->rsi = DATA;
+	ops->regs(t)->rdi = 1234;
+	ops->regs(t)->fs_base = 0x5000;
+	guest_expect_syscall(t, &ev, SYS_exit);
+	cr_assert_gt(ops->fpu_get(t, mine, sizeof(mine)), 0);
+	for (int round = 0; round < 50; round++) {
+		cr_assert_eq(ops->thread_new(t, &more), 0);
+		cr_assert_eq(ops->regs(more)->fs_base, 0x5000UL);
+		cr_assert_eq(ops->regs(more)->gs_base, 0UL);
+		cr_assert_gt(ops->fpu_get(more, its, sizeof(its)), 0);
+		cr_assert_arr_eq(its, mine, 416);
+		ops->regs(more)->rip = CODE;
+		ops->regs(more)->rdi = round;
+		ops->regs(more)->r12 = round * 3;
+		if (round & 1)
+			ops->regs(more)->fs_base = 0x10000UL * round;
+		if (round & 2)
+			ops->regs(more)->gs_base = 0x10000UL * round;
+		ops->interrupt(more); /* some end with one pending */
+		if (round & 4)
+			ops->interrupt_clear(more);
+		ops->run(more, &ev);
+		if (ev.kind == PF_INTERRUPT)
+			ops->run(more, &ev);
+		cr_assert_eq(ev.kind, PF_SYSCALL);
+		cr_assert_eq(ev.args[0], (uint64_t)round);
+		cr_assert_eq(ops->regs(more)->r12, round * 3UL);
+		cr_assert_eq(ops->regs(more)->fs_base, round & 1 ? 0x10000UL * round : 0x5000UL);
+		cr_assert_eq(ops->regs(more)->gs_base, round & 2 ? 0x10000UL * round : 0UL);
+		if (round % 3 == 0)
+			ops->interrupt(more);
+		ops->thread_destroy(more);
+	}
+	ops->thread_destroy(t);
+}
+
 struct spinner {
 	struct pf_thread *t;
 	struct pf_event ev;
