@@ -7,6 +7,7 @@
 
 #include "platform/seccomp/frame.h"
 
+#define EFLAGS_TF 0x100UL
 #define ALTSTACK_END (SLOT_ALTSTACK + SLOT_ALTSTACK_SIZE)
 
 static void *at(struct pf_thread *t, uint32_t off)
@@ -146,8 +147,9 @@ void frame_store(struct pf_thread *t)
 
 	if (t->space->p->fsgsbase)
 		gs = host_gs(t, gs);
-	if (t->fast && gs != t->gs_seen)
-		frame_make(t); /* the way out of a fast call leads through %gs */
+	/* The way out of a fast call leads through %gs, and would be single-stepped itself. */
+	if (t->fast && (gs != t->gs_seen || t->regs.eflags & EFLAGS_TF))
+		frame_make(t);
 	gregs = t->fast ? at(t, SLOT_FAST_REGS)
 			: ((struct kernel_ucontext *)at(t, t->uc_off))->mc.gregs;
 	for (unsigned i = 0; i < 18; i++)

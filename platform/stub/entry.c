@@ -323,6 +323,9 @@ void stub_fast(uint64_t *regs)
 {
 	struct slot *s = slot_of((uint64_t)regs);
 
+	/* Our way out would trap before the next instruction, the host kernel's behind it. */
+	if (regs[REG_EFLAGS] & EFLAGS_TF)
+		stub_trap();
 	if (answer(s, regs))
 		return;
 	if (needs_frame(s, regs[REG_RAX]))
