@@ -112,6 +112,7 @@ static void copy_layout(struct mm *c, const struct mm *m)
 		c->exe = NULL;
 	c->impl->hint = m->impl->hint;
 	c->impl->hole = m->impl->hole;
+	atomic_store(&c->impl->patched, atomic_load(&m->impl->patched));
 }
 
 static int copy_tree(struct mm *child, struct mm *m)
