@@ -42,6 +42,10 @@ $(BUILD)/guest/dynamic/%: tests/guest/%.c
 unit: $(UNIT_BINS)
 	@tests/run_unit.sh $(TEST_OUT) $(UNIT_BINS)
 
+# Every call site of every program and library of this machine, as it was and patched.
+patch-full: $(TEST_OUT)/unit/platform
+	PATCH_ALL=1 $(TEST_OUT)/unit/platform --filter 'patch_all/*' --timeout 3600
+
 guest-programs: $(GUEST_BINS)
 
 guest: $(BUILD)/sentry guest-programs
@@ -54,4 +58,4 @@ programs: $(BUILD)/sentry
 test: $(BUILD)/sentry $(UNIT_BINS) guest-programs
 	@tests/run_all.sh $(BUILD) $(TEST_OUT) "$(UNIT_BINS)" "$(GUEST_NAMES)"
 
-.PHONY: unit guest guest-programs programs test
+.PHONY: unit patch-full guest guest-programs programs test

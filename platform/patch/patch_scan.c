@@ -1,68 +1,54 @@
 /* Finding call sites: by their two bytes, then by decoding the function that they lie in. */
-#include "platform/patch/patch.h"
-
-#include <capstone/capstone.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "platform/patch/insn.h"
+#include "platform/patch/patch_impl.h"
+
 #define SITES_MAX 4096
 #define FUNCTION_MAX 65536 /* bytes; what is longer is left alone */
 #define DECODE_MAX (32UL << 20) /* bytes in all: a file made for it could have us decode forever */
-#define PAD_SIZE 5
+#define JMP_SIZE 5
 #define JMP8_MIN (-128)
 #define JMP8_MAX 127
 
+struct code {
+	uint32_t off; /* in the function */
+	uint8_t len, kind, rip_at;
+	uint64_t target; /* 0: none */
+};
+
 struct scan {
-	const uint8_t *file;
-	struct patch_functions f;
-	uint64_t start, end;
-	csh cs;
-	cs_insn *insn;
 	struct patch_plan *plan;
+	const uint8_t *text; /* the plan's; at(s, off) finds a byte by its file offset */
+	struct function_list f;
 	size_t cap;
 	/* The function that was decoded last. */
 	size_t decoded;
 	bool decodes, ends; /* to its end; in an instruction that never goes on */
-	struct {
-		uint64_t off;
-		uint16_t size;
-		unsigned id;
-	} *code; /* its instructions */
+	struct code *code; /* its instructions */
 	size_t ncode;
 	size_t budget; /* bytes that may still be decoded */
 	/* Padding behind function i is used up to here. */
 	uint64_t *used;
 };
 
-static bool never_goes_on(const cs_insn *i)
+static const uint8_t *at(const struct scan *s, uint64_t off)
 {
-	switch (i->id) {
-	case X86_INS_RET:
-	case X86_INS_RETF:
-	case X86_INS_JMP:
-	case X86_INS_UD2:
-	case X86_INS_HLT:
-	case X86_INS_INT3:
-		return true;
-	default:
-		return false;
-	}
+	return s->text + (off - s->plan->start);
 }
 
-static bool is_filler(const cs_insn *i)
+static bool never_goes_on(const struct insn *i)
 {
-	return i->id == X86_INS_NOP || i->id == X86_INS_INT3 ||
-	       (i->id == X86_INS_XCHG && i->bytes[i->size - 1] == 0x90);
+	return i->kind == INSN_END || i->kind == INSN_JUMP || i->kind == INSN_INDIRECT;
 }
 
 static void decode(struct scan *s, size_t k)
 {
-	uint64_t off = s->f.range[k].start, end = s->f.range[k].end, at = off;
-	const uint8_t *p = s->file + off;
-	size_t n = end - off;
+	uint64_t start = s->f.range[k].start, n = s->f.range[k].end - start, i = 0;
+	struct insn in;
 
 	if (s->decoded == k)
 		return;
@@ -72,92 +58,102 @@ static void decode(struct scan *s, size_t k)
 	if (n > FUNCTION_MAX || n > s->budget)
 		return;
 	s->budget -= n;
-	while (n && cs_disasm_iter(s->cs, &p, &n, &at, s->insn)) {
-		s->code[s->ncode].off = s->insn->address;
-		s->code[s->ncode].size = s->insn->size;
-		s->code[s->ncode++].id = s->insn->id;
-		s->ends = never_goes_on(s->insn);
+	while (i < n && insn_decode(at(s, start + i), n - i, start + i, &in)) {
+		s->code[s->ncode++] = (struct code){
+			.off = (uint32_t)i,
+			.len = in.len,
+			.kind = in.kind,
+			.rip_at = in.rip_at,
+			.target = in.target,
+		};
+		s->ends = never_goes_on(&in);
+		i += in.len;
 	}
-	s->decodes = n == 0;
+	s->decodes = i == n;
 	s->ends &= s->decodes;
 }
+
+/* The index in s->code of the instruction at off, or -1. */
+static long code_find(const struct scan *s, size_t k, uint64_t off)
+{
+	size_t low = 0, high = s->ncode;
+	uint32_t rel = (uint32_t)(off - s->f.range[k].start);
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (s->code[mid].off < rel)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < s->ncode && s->code[low].off == rel ? (long)low : -1;
+}
+
+/* ---- padding ---------------------------------------------------------------------------------- */
 
 static uint64_t gap_end(const struct scan *s, size_t k)
 {
 	return k + 1 < s->f.n ? s->f.range[k + 1].start : s->f.range[k].end;
 }
 
-/* Nothing but filler behind function k? */
+/* Nothing but filler behind function k, which never goes on there? */
 static bool gap_is_dead(struct scan *s, size_t k)
 {
-	uint64_t off = s->f.range[k].end, at = off;
-	const uint8_t *p = s->file + off;
-	size_t n = gap_end(s, k) - off;
+	uint64_t off = s->f.range[k].end, end = gap_end(s, k);
+	struct insn in;
 
-	if (n > 256)
+	if (end - off > 256)
 		return false;
-	while (n && cs_disasm_iter(s->cs, &p, &n, &at, s->insn))
-		if (!is_filler(s->insn))
+	for (; off < end; off += in.len)
+		if (!insn_decode(at(s, off), end - off, off, &in) ||
+		    (in.kind != INSN_NOP && *at(s, off) != 0xcc))
 			return false;
 	decode(s, k);
-	return n == 0 && s->ends;
+	return s->ends;
 }
 
 static bool same_page(uint64_t off, uint64_t len)
 {
-	return off >> 12 == (off + len - 1) >> 12;
+	return off / PATCH_PAGE == (off + len - 1) / PATCH_PAGE;
 }
 
 /* A free place in the padding behind function k that the jump at `off` reaches; 0: none. */
 static uint64_t pad_take(struct scan *s, size_t k, uint64_t off)
 {
-	uint64_t at = s->used[k] ? s->used[k] : s->f.range[k].end, end = gap_end(s, k);
+	uint64_t place = s->used[k] ? s->used[k] : s->f.range[k].end, end = gap_end(s, k);
 	int64_t low = (int64_t)off + 2 + JMP8_MIN, high = (int64_t)off + 2 + JMP8_MAX;
 
-	if (end < at + PAD_SIZE || (int64_t)at > high || (int64_t)end - PAD_SIZE < low)
+	if (end < place + JMP_SIZE || (int64_t)place > high || (int64_t)end - JMP_SIZE < low)
 		return 0;
-	if ((int64_t)at < low)
-		at = low;
-	if (!same_page(at, PAD_SIZE))
-		at = (at | 4095) + 1;
-	if (at + PAD_SIZE > end || (int64_t)at > high || !gap_is_dead(s, k))
+	if ((int64_t)place < low)
+		place = (uint64_t)low;
+	if (!same_page(place, JMP_SIZE))
+		place = (place | (PATCH_PAGE - 1)) + 1;
+	if (place + JMP_SIZE > end || (int64_t)place > high || !gap_is_dead(s, k))
 		return 0;
-	s->used[k] = at + PAD_SIZE;
-	return at;
+	s->used[k] = place + JMP_SIZE;
+	return place;
 }
 
 static uint64_t pad_find(struct scan *s, size_t k, uint64_t off)
 {
-	uint64_t at;
+	uint64_t place;
 
 	for (size_t i = k; i < s->f.n && s->f.range[i].end <= off + 2 + JMP8_MAX; i++) {
-		at = pad_take(s, i, off);
-		if (at)
-			return at;
+		place = pad_take(s, i, off);
+		if (place)
+			return place;
 	}
 	for (size_t i = k; i-- > 0 && s->f.range[i + 1].start + 128 >= off;) {
-		at = pad_take(s, i, off);
-		if (at)
-			return at;
+		place = pad_take(s, i, off);
+		if (place)
+			return place;
 	}
 	return 0;
 }
 
-/* The index in s->code of the instruction at off, or -1. */
-static long code_find(const struct scan *s, uint64_t off)
-{
-	size_t lo = 0, hi = s->ncode;
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-
-		if (s->code[mid].off < off)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < s->ncode && s->code[lo].off == off ? (long)lo : -1;
-}
+/* ---- sites ------------------------------------------------------------------------------------ */
 
 static int site_add(struct scan *s, const struct patch_site *site)
 {
@@ -178,102 +174,214 @@ static int site_add(struct scan *s, const struct patch_site *site)
 	return 0;
 }
 
-/* The bytes of `syscall` at off, in function k. A sigreturn trampoline stays as it is: unwinders and
- * debuggers know it by its bytes. */
+/* Is [low, high] jumped into from within the function? */
+static bool branched_into(const struct scan *s, uint64_t low, uint64_t high)
+{
+	for (size_t i = 0; i < s->ncode; i++)
+		if (s->code[i].target >= low && s->code[i].target <= high)
+			return true;
+	return false;
+}
+
+/* Rule A for the `syscall` that is instruction i of function k. *entered: some of the function's
+ * branches lead behind what would be overwritten, to where it would still trap. */
+static bool rule_a(const struct scan *s, size_t k, long i, struct patch_site *site, bool *entered)
+{
+	uint64_t rip_at = 0;
+
+	for (long j = i - 1; j >= 0; j--) {
+		const struct code *c = &s->code[j];
+		uint64_t off = s->f.range[k].start + c->off;
+
+		if ((c->kind != INSN_PLAIN && c->kind != INSN_NOP) ||
+		    site->off - off > PATCH_DISPLACED_MAX || (c->rip_at && rip_at))
+			return false;
+		if (c->rip_at)
+			rip_at = off + c->rip_at;
+		if (c->len < JMP_SIZE)
+			continue;
+		if (!same_page(off, JMP_SIZE))
+			return false;
+		site->displaced = (uint8_t)(site->off - off);
+		site->rip_at = rip_at ? (uint8_t)(rip_at - off) : 0;
+		*entered = branched_into(s, off + 1, site->off);
+		return true;
+	}
+	return false;
+}
+
+/* Unwinders and debuggers know a sigreturn trampoline by its bytes. */
+static bool is_trampoline(const struct scan *s, uint64_t off)
+{
+	const uint8_t *p = at(s, off);
+	uint64_t n = off - s->plan->start;
+
+	return (n >= 5 && !memcmp(p - 5, "\xb8\x0f\0\0\0", 5)) ||
+	       (n >= 7 && !memcmp(p - 7, "\x48\xc7\xc0\x0f\0\0\0", 7));
+}
+
+/* The bytes of `syscall` at off, in function k. */
 static int site_try(struct scan *s, size_t k, uint64_t off)
 {
 	struct patch_site site = {.off = off};
+	bool a, entered = false;
 	long i;
 
 	decode(s, k);
-	i = s->decodes ? code_find(s, off) : -1;
-	if (i < 0 || s->code[i].id != X86_INS_SYSCALL || s->code[i].size != 2)
+	i = s->decodes ? code_find(s, k, off) : -1;
+	if (i < 0 || s->code[i].kind != INSN_SYSCALL || s->code[i].len != 2 || is_trampoline(s, off))
 		return 0;
-	if (i > 0 && s->code[i - 1].size == 5 && s->file[off - 5] == 0xb8) {
-		memcpy(&site.nr, s->file + off - 4, 4);
-		if (site.nr == SYS_rt_sigreturn)
-			return 0;
-		if (same_page(off - 5, 7))
-			return site_add(s, &site);
-	}
-	if (i > 0 && s->code[i - 1].size == 7 && !memcmp(s->file + off - 7, "\x48\xc7\xc0\x0f\0\0\0", 7))
-		return 0;
-	site.pad = same_page(off, 2) ? pad_find(s, k, off) : 0;
-	return site.pad ? site_add(s, &site) : 0;
+	a = rule_a(s, k, i, &site, &entered);
+	if ((!a || entered) && same_page(off, 2))
+		site.pad = pad_find(s, k, off);
+	if (site.pad)
+		site.displaced = site.rip_at = 0;
+	return a || site.pad ? site_add(s, &site) : 0;
 }
 
 /* The function that holds off, or -1. */
-static long function_find(const struct scan *s, uint64_t off)
+static long function_of(const struct scan *s, uint64_t off)
 {
-	size_t lo = 0, hi = s->f.n;
+	size_t low = 0, high = s->f.n;
 
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
+	while (low < high) {
+		size_t mid = (low + high) / 2;
 
 		if (s->f.range[mid].end <= off)
-			lo = mid + 1;
+			low = mid + 1;
 		else
-			hi = mid;
+			high = mid;
 	}
-	return lo < s->f.n && s->f.range[lo].start <= off ? (long)lo : -1;
+	return low < s->f.n && s->f.range[low].start <= off ? (long)low : -1;
 }
 
 static int scan_sites(struct scan *s)
 {
-	uint64_t off = s->start;
+	uint64_t off = s->plan->start;
 	int r = 0;
 
-	while (r == 0 && off + 1 < s->end) {
-		const uint8_t *p = memmem(s->file + off, s->end - off, "\x0f\x05", 2);
+	while (r == 0 && off + 1 < s->plan->end) {
+		const uint8_t *p = memmem(at(s, off), s->plan->end - off, "\x0f\x05", 2);
 		long k;
 
 		if (!p)
 			break;
-		off = p - s->file;
-		k = function_find(s, off);
+		off = s->plan->start + (uint64_t)(p - s->text);
+		k = function_of(s, off);
 		if (k >= 0)
-			r = site_try(s, k, off);
+			r = site_try(s, (size_t)k, off);
 		off++;
 	}
 	return r;
 }
 
-int patch_scan(const uint8_t *file, size_t size, struct patch_plan *out)
+/* ---- what is scanned -------------------------------------------------------------------------- */
+
+static void window(const struct elf_view *v, uint64_t site, uint64_t low, uint64_t high,
+		   struct patch_plan *out)
 {
-	struct scan s = {.file = file, .plan = out, .decoded = SIZE_MAX, .budget = DECODE_MAX};
-	int r = patch_functions_find(file, size, &s.start, &s.end, &s.f);
+	uint64_t start = v->text.p_offset & ~(PATCH_PAGE - 1);
+	uint64_t end = (v->text.p_offset + v->text.p_filesz + PATCH_PAGE - 1) & ~(PATCH_PAGE - 1);
+
+	if (end - start > PATCH_WHOLE) {
+		site &= ~(PATCH_PAGE - 1);
+		if (site - start > PATCH_WINDOW)
+			start = site - PATCH_WINDOW;
+		if (end - site > PATCH_WINDOW)
+			end = site + PATCH_WINDOW;
+	}
+	out->start = start > low ? start : low;
+	out->end = end < high ? end : high;
+	if (out->end > v->file->size)
+		out->end = v->file->size;
+}
+
+/* Functions that lie in [start, end) altogether. */
+static void clip(struct function_list *f, uint64_t start, uint64_t end)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n; i++)
+		if (f->range[i].start >= start && f->range[i].end <= end)
+			f->range[n++] = f->range[i];
+	f->n = n;
+}
+
+static int text_read(const struct patch_file *file, struct patch_plan *p)
+{
+	p->text = malloc(p->end - p->start);
+	if (!p->text)
+		return -ENOMEM;
+	return file->read(file->ctx, p->start, p->text, p->end - p->start);
+}
+
+static int scan_functions(struct scan *s)
+{
+	int r = -ENOMEM;
+
+	s->code = calloc(FUNCTION_MAX, sizeof(s->code[0]));
+	s->used = calloc(s->f.n, sizeof(s->used[0]));
+	if (s->code && s->used)
+		r = scan_sites(s);
+	free(s->code);
+	free(s->used);
+	return r;
+}
+
+int patch_scan(const struct patch_file *file, uint64_t site, uint64_t low, uint64_t high,
+	       struct patch_plan *out)
+{
+	struct scan s = {.plan = out, .decoded = SIZE_MAX, .budget = DECODE_MAX};
+	struct elf_view v;
+	int r = view_open(&v, file, site);
 
 	*out = (struct patch_plan){0};
 	if (r)
 		return r;
-	if (!s.f.n || !memmem(file + s.start, s.end - s.start, "\x0f\x05", 2)) {
-		free(s.f.range);
-		return -ENOENT;
-	}
-	r = cs_open(CS_ARCH_X86, CS_MODE_64, &s.cs) == CS_ERR_OK ? 0 : -ENOMEM;
-	if (r == 0) {
-		s.insn = cs_malloc(s.cs);
-		s.code = calloc(FUNCTION_MAX, sizeof(s.code[0]));
-		s.used = calloc(s.f.n, sizeof(s.used[0]));
-		r = s.insn && s.code && s.used ? scan_sites(&s) : -ENOMEM;
-		if (s.insn)
-			cs_free(s.insn, 1);
-		free(s.code);
-		free(s.used);
-		cs_close(&s.cs);
-	}
+	window(&v, site, low, high, out);
+	if (out->end <= out->start || site < out->start || site >= out->end)
+		r = -ENOENT;
+	s.f = (struct function_list){.low = out->start, .high = out->end};
+	if (r == 0)
+		r = functions_find(&v, &s.f);
+	view_close(&v);
+	clip(&s.f, out->start, out->end);
+	if (r == 0)
+		r = s.f.n ? text_read(file, out) : -ENOENT;
+	s.text = out->text;
+	if (r == 0)
+		r = scan_functions(&s);
 	free(s.f.range);
-	out->start = s.start & ~4095UL;
-	out->end = s.end;
 	if (r == 0 && !out->nsites)
 		r = -ENOENT;
-	if (r)
+	if (r) {
+		uint64_t start = out->start, end = out->end;
+
 		patch_plan_free(out);
+		out->start = start;
+		out->end = end;
+	}
 	return r;
 }
 
 void patch_plan_free(struct patch_plan *p)
 {
 	free(p->sites);
+	free(p->text);
 	*p = (struct patch_plan){0};
+}
+
+const struct patch_site *patch_plan_find(const struct patch_plan *p, uint64_t off)
+{
+	size_t low = 0, high = p->nsites;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (p->sites[mid].off < off)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < p->nsites && p->sites[low].off == off ? &p->sites[low] : NULL;
 }

@@ -277,15 +277,17 @@ static int64_t event_handle(struct task *t, const struct pf_event *ev)
 		t->sys_nr = ev->nr;
 		memcpy(t->sys_args, ev->args, sizeof(t->sys_args));
 		if (ev->traps)
-			patch_trapped(t, kernel->pf_ops->regs(t->pt)->rip, ev->traps);
+			patch_trapped(t, ev->traps);
 		t->in_syscall = true;
 		result = t->ptrace ? traced_syscall(t, ev) : syscall_dispatch(t, ev->nr, ev->args);
 		t->in_syscall = false;
 		return result;
 	case PF_FAULT:
-		fault_deliver(t, ev);
+		if (!patch_stopped(t, ev))
+			fault_deliver(t, ev);
 		break;
 	case PF_INTERRUPT:
+		patch_stopped(t, ev);
 		break;
 	case PF_LATE_FAULT:
 		late_fault(t);

@@ -7,7 +7,6 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/task.h"
 #include "sentry/mm/mm_impl.h"
-#include "sentry/mm/patch.h"
 
 #define TRAP_PAGE_FAULT 14
 #define FAULT_WRITE 2
@@ -120,8 +119,6 @@ int mm_handle_fault(struct task *t, const struct pf_event *ev, int *signo, int *
 
 	*signo = ev->signo;
 	*code = ev->code;
-	if (patch_fault(t))
-		return 0;
 	if (ev->signo != SIGSEGV || ev->trapno != TRAP_PAGE_FAULT ||
 	    (ev->code != SEGV_MAPERR && ev->code != SEGV_ACCERR))
 		return -EFAULT;

@@ -1,11 +1,16 @@
 /* Mapping shadows into processes: patch.h has the theory. */
 #include "sentry/mm/patch.h"
 
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+
 #include "platform/patch/patch.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/task.h"
 #include "sentry/mm/mm_impl.h"
 #include "sentry/mm/patch_shadow.h"
+#include "sentry/mm/usercopy.h"
 #include "vfs/file.h"
 
 /* Traps of one site, in one thread, before its file is worth a shadow and a process a mapping. */
@@ -22,6 +27,95 @@ void patch_init(void)
 
 	shadow_init(ops->fast_entry ? ops->fast_entry(kernel->platform) : 0);
 }
+
+/* ---- where a thread stands ---------------------------------------------------------------------- */
+
+static bool is_thunk(struct mm *m, uint64_t addr)
+{
+	struct vma v;
+	bool r;
+
+	if (!mm_lookup(m, addr, &v))
+		return false;
+	r = v.special == thunks_name;
+	vma_copy_release(&v);
+	return r;
+}
+
+static bool thunk_read(struct task *t, uint64_t addr, uint8_t thunk[PATCH_THUNK_SIZE])
+{
+	addr &= ~(PATCH_THUNK_SIZE - 1UL);
+	return is_thunk(t->mm, addr) && copy_from_guest(t, thunk, gptr(addr), PATCH_THUNK_SIZE) == 0;
+}
+
+/* A call that was made in a thunk, as %gs is the guest's: it was made at its site. */
+static void thunk_leave(struct task *t, struct pf_regs *regs)
+{
+	uint64_t base = regs->rip & ~(PATCH_THUNK_SIZE - 1UL);
+	uint8_t thunk[PATCH_THUNK_SIZE];
+
+	if (thunk_read(t, regs->rip, thunk))
+		regs->rip = regs->rcx = base + (uint64_t)patch_thunk_original(thunk, regs->rip - base);
+}
+
+/* The thunk that a jump at rip leads to. */
+static uint64_t jump_target(struct task *t, uint64_t rip)
+{
+	uint8_t jump[5];
+	int32_t distance;
+
+	if (copy_from_guest(t, jump, gptr(rip), sizeof(jump)) || jump[0] != 0xe9)
+		return 0;
+	memcpy(&distance, jump + 1, sizeof(distance));
+	return rip + sizeof(jump) + (uint64_t)(int64_t)distance;
+}
+
+/* Where the thread would be if nothing were patched; regs->rip, if there. `off`: of the instruction in the
+ * thunk, whose bytes are copied; UINT_MAX: not in one. */
+static uint64_t original_rip(struct task *t, uint64_t rip, uint8_t thunk[PATCH_THUNK_SIZE], unsigned *off)
+{
+	uint64_t base = rip & ~(PATCH_THUNK_SIZE - 1UL);
+	struct vma v;
+	bool patched;
+
+	*off = UINT_MAX;
+	if (!mm_lookup(t->mm, rip, &v))
+		return rip;
+	patched = v.vm_flags & VMA_PATCHED;
+	vma_copy_release(&v);
+	if (thunk_read(t, rip, thunk)) {
+		*off = rip - base;
+		return base + (uint64_t)patch_thunk_original(thunk, *off);
+	}
+	base = patched ? jump_target(t, rip) : 0;
+	if (base && base % PATCH_THUNK_SIZE == 0 && thunk_read(t, base, thunk))
+		return base + (uint64_t)patch_thunk_original(thunk, 0);
+	return rip;
+}
+
+bool patch_stopped(struct task *t, const struct pf_event *ev)
+{
+	struct pf_regs *regs = kernel->pf_ops->regs(t->pt);
+	uint8_t thunk[PATCH_THUNK_SIZE];
+	uint64_t rip;
+	unsigned off;
+
+	if (!t->mm->impl->patched)
+		return false;
+	rip = original_rip(t, regs->rip, thunk, &off);
+	if (rip == regs->rip)
+		return false;
+	if (ev->kind == PF_FAULT && ev->signo == SIGTRAP && ev->code == TRAP_TRACE && !atomic_load(&t->work))
+		return true;
+	if (ev->kind == PF_FAULT && off != UINT_MAX && regs->gs_base && patch_thunk_fixup(thunk, off)) {
+		regs->rip += patch_thunk_fixup(thunk, off);
+		return true;
+	}
+	regs->rip = rip;
+	return false;
+}
+
+/* ---- mapping shadows ---------------------------------------------------------------------------- */
 
 /* Where thunks may go, as seen from the text. Libraries lie in the upper part of the address space,
  * with room above them; programs below their heap. All within the reach of a jump. */
@@ -43,22 +137,39 @@ static bool place_is_free(struct mm *m, uint64_t addr, uint64_t len)
 static bool vma_patchable(const struct vma *v)
 {
 	return v->file && (v->flags & MAP_PRIVATE) && v->prot == (PROT_READ | PROT_EXEC) &&
-	       !(v->vm_flags & (VMA_WRITTEN | VMA_PATCHED)) && !v->special;
+	       !(v->vm_flags & VMA_WRITTEN) && !v->special;
 }
 
-/* v is the segment that s has? */
+static uint64_t shadow_address(const struct vma *v, const struct shadow *s)
+{
+	return v->start + (s->start - v->offset);
+}
+
+static bool vma_holds(const struct vma *v, uint64_t start, uint64_t end)
+{
+	return start >= v->offset && end - v->offset <= v->end - v->start;
+}
+
+/* Is this very shadow mapped there? */
+static bool shadow_is_mapped(struct mm_op *op, const struct vma *v, const struct shadow *s)
+{
+	uint64_t at = shadow_address(v, s) + (uint64_t)s->delta;
+	const struct vma *thunks = vma_find(op->m, at);
+
+	return v->vm_flags & VMA_PATCHED && thunks && thunks->start <= at && thunks->special == thunks_name;
+}
+
 static bool shadow_fits(struct mm_op *op, const struct vma *v, const struct shadow *s)
 {
-	return v->offset == s->start && v->end - v->start == s->end - s->start &&
-	       op->m->impl->nvmas < MM_MAX_VMAS &&
-	       place_is_free(op->m, v->start + (uint64_t)s->delta, s->thunks_len);
+	return vma_holds(v, s->start, s->end) && op->m->impl->nvmas < MM_MAX_VMAS &&
+	       place_is_free(op->m, shadow_address(v, s) + (uint64_t)s->delta, s->thunks_len);
 }
 
 /* The thunks first: a thread may run through the text at any time. */
 static int shadow_map(struct mm_op *op, struct vma *v, const struct shadow *s)
 {
 	struct vma *thunks = vma_alloc();
-	uint64_t at = v->start + (uint64_t)s->delta;
+	uint64_t text = shadow_address(v, s), at = text + (uint64_t)s->delta;
 	int err;
 
 	if (!thunks)
@@ -77,7 +188,7 @@ static int shadow_map(struct mm_op *op, struct vma *v, const struct shadow *s)
 		return err;
 	}
 	vma_link(op->m, thunks);
-	err = host_mmap_fd(op, v->start, v->end - v->start, v->prot, false, s->fd, v->offset);
+	err = host_mmap_fd(op, text, s->end - s->start, v->prot, false, s->fd, 0);
 	if (!err) {
 		vma_set_vm_flags(op->m, v, v->vm_flags | VMA_PATCHED);
 		op->m->impl->patched = true;
@@ -85,39 +196,66 @@ static int shadow_map(struct mm_op *op, struct vma *v, const struct shadow *s)
 	return err;
 }
 
-/* Maps a shadow over v, if there is one that fits. Else, if `ask`, one is made. */
-static enum shadow_state patch_vma(struct mm_op *op, struct vma *v, int fd, bool ask)
+/* Maps one of the shadows of a part of the file. SHADOW_LATER: none fits. */
+static enum shadow_state window_map(struct mm_op *op, struct vma *v, struct shadow_file *f, unsigned w)
 {
-	enum shadow_state state = SHADOW_NONE;
 	struct shadow s;
 
-	for (unsigned k = 0;; k++) {
-		state = shadow_get(fd, k, &s);
-		if (state != SHADOW_READY)
-			break;
+	for (unsigned k = 0; shadow_get(f, w, k, &s); k++) {
+		if (shadow_is_mapped(op, v, &s))
+			return SHADOW_NONE;
 		if (shadow_fits(op, v, &s))
 			return shadow_map(op, v, &s) ? SHADOW_NONE : SHADOW_READY;
 	}
-	for (unsigned i = 0; ask && state == SHADOW_LATER && delta_candidate(v, i); i++) {
-		int64_t delta = delta_candidate(v, i);
-
-		/* How many thunks there will be is not known yet. */
-		if (place_is_free(op->m, v->start + (uint64_t)delta, 64 * GUEST_PAGE_SIZE))
-			return shadow_request(fd, delta);
-	}
-	return ask && state == SHADOW_LATER ? SHADOW_NONE : state;
+	return SHADOW_LATER;
 }
 
 void patch_mapped(struct mm_op *op, uint64_t addr, int fd)
 {
 	struct vma *v = vma_find(op->m, addr);
+	struct shadow_file *f;
+	uint64_t start, end;
 
-	if (fd >= 0 && v && v->start <= addr && vma_patchable(v))
-		patch_vma(op, v, fd, false);
+	if (fd < 0 || !v || v->start > addr || !vma_patchable(v))
+		return;
+	f = shadow_lookup(fd);
+	for (unsigned w = 0; f && shadow_window(f, w, &start, &end); w++)
+		if (vma_holds(v, start, end))
+			window_map(op, v, f, w);
+}
+
+/* Has a shadow made whose thunks find room. How many there will be is not known yet. */
+static enum shadow_state ask(struct mm_op *op, const struct vma *v, int fd, uint64_t site)
+{
+	uint64_t len = 2 * PATCH_WINDOW + 64 * GUEST_PAGE_SIZE, from = v->start;
+	uint64_t addr = v->start + (site - v->offset);
+
+	if (addr - v->start > PATCH_WHOLE)
+		from = page_down(addr) - PATCH_WINDOW;
+	for (unsigned i = 0; delta_candidate(v, i); i++) {
+		int64_t delta = delta_candidate(v, i);
+
+		if (place_is_free(op->m, from + (uint64_t)delta, len))
+			return shadow_request(fd, site, delta);
+	}
+	return SHADOW_NONE;
+}
+
+static enum shadow_state patch_locked(struct mm_op *op, struct vma *v, int fd, uint64_t site)
+{
+	struct shadow_file *f = shadow_lookup(fd);
+	enum shadow_state state = SHADOW_LATER;
+	unsigned w;
+
+	if (f)
+		state = shadow_find(f, site, &w);
+	if (state == SHADOW_READY)
+		state = window_map(op, v, f, w);
+	return state == SHADOW_LATER ? ask(op, v, fd, site) : state;
 }
 
 /* The VMA may have changed since `seen` was looked up, as its file had to be asked without the lock. */
-static enum shadow_state patch_site(struct task *t, const struct vma *seen)
+static enum shadow_state patch_site(struct task *t, const struct vma *seen, uint64_t addr)
 {
 	struct file_mapping fm = {.host_fd = -1};
 	struct vma *v;
@@ -132,24 +270,28 @@ static enum shadow_state patch_site(struct task *t, const struct vma *seen)
 	if (!v || v->start != seen->start || v->end != seen->end || v->file != seen->file ||
 	    v->offset != seen->offset || !vma_patchable(v))
 		return SHADOW_NONE;
-	return patch_vma(&op, v, fm.host_fd, true);
+	return patch_locked(&op, v, fm.host_fd, v->offset + (addr - v->start));
 }
 
-void patch_trapped(struct task *t, uint64_t rip, unsigned n)
+void patch_trapped(struct task *t, unsigned n)
 {
-	struct hot_site *h = &t->hot_sites[rip / 2 % TASK_HOT_SITES];
+	struct pf_regs *regs = kernel->pf_ops->regs(t->pt);
 	enum shadow_state state = SHADOW_NONE;
+	struct hot_site *h;
 	struct vma v;
 
-	if (h->rip != rip) {
-		h->rip = rip;
+	if (regs->gs_base && t->mm->impl->patched)
+		thunk_leave(t, regs);
+	h = &t->hot_sites[regs->rip / 2 % TASK_HOT_SITES];
+	if (h->rip != regs->rip) {
+		h->rip = regs->rip;
 		h->traps = 0;
 	}
 	h->traps += (int)n;
 	if (h->traps < HOT_TRAPS)
 		return;
-	if (mm_lookup(t->mm, rip - 2, &v)) {
-		state = patch_site(t, &v);
+	if (mm_lookup(t->mm, regs->rip - 2, &v)) {
+		state = patch_site(t, &v, regs->rip - 2);
 		vma_copy_release(&v);
 	}
 	h->traps = state == SHADOW_LATER ? 0 : NEVER;
@@ -202,17 +344,3 @@ int patch_undo(struct task *t, uint64_t addr, uint64_t len)
 	return err;
 }
 
-bool patch_fault(struct task *t)
-{
-	struct pf_regs *regs = kernel->pf_ops->regs(t->pt);
-	unsigned skip = 0;
-	struct vma v;
-
-	if (!regs->gs_base || !t->mm->impl->patched || !mm_lookup(t->mm, regs->rip, &v))
-		return false;
-	if (v.special == thunks_name)
-		skip = patch_thunk_fixup(regs->rip - v.start);
-	vma_copy_release(&v);
-	regs->rip += skip;
-	return skip != 0;
-}

@@ -1,12 +1,13 @@
 /* Patched call sites (platform/patch/patch.h) in guest memory.
  *
  * Which sites a file has is found once a file, by a thread of our own, when one of its sites has
- * trapped often. The result is a *shadow*: a sealed memfd that holds the file's executable segment
- * with its sites patched, at the same offsets, and the thunks behind it. To patch a process is to map
- * the shadow where it has the file, in one step and all sites at once:
+ * trapped often: in the whole executable segment, or, of a large one, in a window around that site.
+ * The result is a *shadow*: a sealed memfd that holds these bytes with their sites patched, and the
+ * thunks behind them. To patch a process is to map the shadow where it has the file, in one step and
+ * all sites at once:
  *
- *	tree    [ text of the file         ]   ....   [ [thunks] ]
- *	host    [ the shadow, same offset  ] <-delta-> [ the shadow's thunks ]
+ *	tree    [ text of the file              ]   ....   [ [thunks] ]
+ *	host    [ file | the shadow | file      ] <-delta-> [ the shadow's thunks ]
  *
  * Text and thunks refer to each other by distance, so a shadow is good for one delta; a file has a few
  * of them. Only a mapping that can't differ from the file is replaced: private, never writable so
@@ -14,23 +15,28 @@
  * protecting or mapping over it needs no special care, only moving does (patch_undo). Files that a
  * guest could have changed within the last seconds wait: times of files tick too slowly to tell.
  *
- * Processes that map a file whose shadow exists start patched. */
+ * Processes that map a file whose shadow exists start patched.
+ *
+ * No guest sees itself in a thunk. A thread that is stopped there by a signal or a fault is told to
+ * stand at the instruction in the text that it was about to run, from where it goes on as well; one that
+ * is single-stepped goes through the thunk in one step. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct mm_op;
+struct pf_event;
 struct task;
 struct vma;
 
 /* Before other threads exist. */
 void patch_init(void);
-/* The thread of t made `n` system calls by the instruction before `rip`. */
-void patch_trapped(struct task *t, uint64_t rip, unsigned n);
+/* t made `n` system calls by the instruction before its rip. */
+void patch_trapped(struct task *t, unsigned n);
 /* v has just been mapped, from host descriptor fd, whose offsets are the file's. Inside an operation. */
 void patch_mapped(struct mm_op *op, uint64_t addr, int fd);
 /* [addr, addr + len) is about to move. */
 int patch_undo(struct task *t, uint64_t addr, uint64_t len);
-/* A fault in a thunk, for want of our %gs: true if t goes on behind it. */
-bool patch_fault(struct task *t);
+/* t stopped by a fault or an interrupt: its rip is made one of the text. True: the fault was no guest's. */
+bool patch_stopped(struct task *t, const struct pf_event *ev);

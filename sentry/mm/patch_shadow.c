@@ -2,6 +2,7 @@
  * inode, size and times: they are never freed, only few. */
 #include "sentry/mm/patch_shadow.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -22,22 +23,30 @@
 #include "sentry/mm/mm_impl.h"
 
 #define FILES_MAX 512
-#define FILE_SIZE_MAX (16UL << 20)
+#define FILE_SIZE_MAX (1UL << 30)
 #define BYTES_MAX (64UL << 20) /* of all shadows */
+#define WINDOWS 16
 #define VARIANTS 3
 #define RACY_NS 2000000000L
 #define WORKER_STACK (256 * 1024)
 
+/* A part of a file: the whole executable segment, if that is small. Immutable, but for the shadows. */
+struct window {
+	struct patch_plan plan; /* no sites: there is nothing to patch */
+	struct shadow variant[VARIANTS];
+	unsigned nvariants;
+};
+
 struct shadow_file {
 	struct list link;
 	struct stat id;
-	bool scanned, nothing, busy;
-	struct patch_plan plan; /* immutable once scanned */
-	struct shadow variant[VARIANTS];
-	unsigned nvariants;
+	bool nothing, busy;
+	struct window window[WINDOWS];
+	unsigned nwindows;
 	/* busy: what the worker shall do */
 	struct list queue_link;
 	int fd; /* owned */
+	uint64_t site;
 	int64_t delta;
 };
 
@@ -46,7 +55,7 @@ static struct {
 	cpu_set_t cpus;
 	struct mutex lock;
 	struct cond work;
-	/* lock */
+	/* lock; of a busy file, only the worker touches the windows' plans */
 	struct list files, queue;
 	unsigned nfiles;
 	uint64_t bytes;
@@ -83,35 +92,72 @@ static struct shadow_file *file_find_locked(const struct stat *st)
 	return NULL;
 }
 
-enum shadow_state shadow_get(int fd, unsigned k, struct shadow *out)
+struct shadow_file *shadow_lookup(int fd)
 {
 	struct shadow_file *f;
 	struct stat st;
 
 	if (!shadows.entry || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return SHADOW_NONE;
+		return NULL;
 	AUTO_LOCK(&shadows.lock);
 	f = file_find_locked(&st);
-	if (!f)
-		return SHADOW_LATER;
-	if (f->nothing)
+	return f && !f->nothing ? f : NULL;
+}
+
+bool shadow_window(struct shadow_file *f, unsigned w, uint64_t *start, uint64_t *end)
+{
+	AUTO_LOCK(&shadows.lock);
+	if (w >= f->nwindows)
+		return false;
+	*start = f->window[w].plan.start;
+	*end = page_up(f->window[w].plan.end);
+	return true;
+}
+
+bool shadow_get(struct shadow_file *f, unsigned w, unsigned k, struct shadow *out)
+{
+	AUTO_LOCK(&shadows.lock);
+	if (w >= f->nwindows || k >= f->window[w].nvariants)
+		return false;
+	*out = f->window[w].variant[k];
+	return true;
+}
+
+/* The window that holds the site, or NULL. */
+static struct window *window_find_locked(struct shadow_file *f, uint64_t site)
+{
+	for (unsigned i = 0; i < f->nwindows; i++)
+		if (site >= f->window[i].plan.start && site < f->window[i].plan.end)
+			return &f->window[i];
+	return NULL;
+}
+
+enum shadow_state shadow_find(struct shadow_file *f, uint64_t site, unsigned *w)
+{
+	struct window *found;
+
+	AUTO_LOCK(&shadows.lock);
+	found = window_find_locked(f, site);
+	if (!found)
+		return f->nwindows < WINDOWS && !f->nothing ? SHADOW_LATER : SHADOW_NONE;
+	if (!patch_plan_find(&found->plan, site))
 		return SHADOW_NONE;
-	if (k >= f->nvariants)
-		return SHADOW_LATER;
-	*out = f->variant[k];
+	*w = (unsigned)(found - f->window);
 	return SHADOW_READY;
 }
 
 /* ---- making them ------------------------------------------------------------------------------ */
 
-static int read_all(int fd, uint8_t *buf, size_t n, uint64_t off)
+static int file_read(void *ctx, uint64_t off, void *buf, size_t n)
 {
+	const struct shadow_file *f = ctx;
+
 	while (n) {
-		ssize_t r = pread(fd, buf, n, (off_t)off);
+		ssize_t r = pread(f->fd, buf, n, (off_t)off);
 
 		if (r <= 0)
 			return -EIO;
-		buf += r;
+		buf = (uint8_t *)buf + r;
 		off += (uint64_t)r;
 		n -= (size_t)r;
 	}
@@ -133,19 +179,19 @@ static int write_all(int fd, const uint8_t *buf, size_t n, uint64_t off)
 }
 
 /* Sealed, so that a process that gets at the descriptor can't write into the code of others. */
-static int shadow_write(const struct patch_plan *p, uint8_t *file, size_t size, struct shadow *s)
+static int shadow_write(const struct patch_plan *p, uint8_t *text, struct shadow *s)
 {
-	uint64_t end = s->end < size ? s->end : size; /* whole pages, as the file's mapping has them */
+	size_t n = p->end - p->start;
 	AUTO(free) uint8_t *thunks = malloc(s->thunks_len);
 	AUTO(fd) int fd = memfd_create("text", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	int r;
 
 	if (!thunks || fd < 0)
 		return -ENOMEM;
-	patch_write(p, file + p->start, thunks, s->delta, shadows.entry);
+	patch_write(p, text, thunks, s->delta, shadows.entry);
 	if (ftruncate(fd, (off_t)(s->thunks + s->thunks_len)) < 0)
 		return -ENOSPC;
-	r = write_all(fd, file + p->start, end - p->start, p->start);
+	r = write_all(fd, text, n, 0);
 	if (r == 0)
 		r = write_all(fd, thunks, s->thunks_len, s->thunks);
 	if (r == 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
@@ -155,46 +201,84 @@ static int shadow_write(const struct patch_plan *p, uint8_t *file, size_t size, 
 	return r;
 }
 
-static int shadow_make(struct shadow_file *f, struct shadow *s)
+/* Where a new window around the site may begin and end: windows don't overlap. */
+static void bounds(const struct shadow_file *f, uint64_t *low, uint64_t *high)
 {
-	size_t size = (size_t)f->id.st_size;
-	AUTO(free) uint8_t *file = malloc(size);
+	*low = 0;
+	*high = UINT64_MAX;
+	for (unsigned i = 0; i < f->nwindows; i++) {
+		const struct patch_plan *p = &f->window[i].plan;
+
+		if (p->end <= f->site && page_up(p->end) > *low)
+			*low = page_up(p->end);
+		if (p->start > f->site && p->start < *high)
+			*high = p->start;
+	}
+}
+
+/* The file is still the one that its identity tells? What was read of it then belongs together, as
+ * it had not changed lately when that was taken. */
+static bool unchanged(const struct shadow_file *f)
+{
 	struct stat now;
+
+	return fstat(f->fd, &now) == 0 && same_file(&f->id, &now);
+}
+
+/* The window that holds f->site; one that was scanned for it, if need be, becomes f's. *text: its bytes,
+ * if there is something to patch. */
+static int window_make(struct shadow_file *f, struct window **out, uint8_t **text)
+{
+	struct patch_file file = {.read = file_read, .ctx = f, .size = (uint64_t)f->id.st_size};
+	struct window *w = window_find_locked(f, f->site); /* nobody else changes them now */
+	struct patch_plan plan;
+	uint64_t low, high;
 	int r;
 
-	if (!file)
-		return -ENOMEM;
-	r = read_all(f->fd, file, size, 0);
-	if (r == 0 && (fstat(f->fd, &now) < 0 || !same_file(&f->id, &now)))
-		r = -EIO;
-	if (r == 0 && !f->scanned) {
-		r = patch_scan(file, size, &f->plan);
-		f->scanned = r == 0;
+	if (w) {
+		*out = w;
+		*text = malloc(w->plan.end - w->plan.start);
+		return *text ? file_read(f, w->plan.start, *text, w->plan.end - w->plan.start) : -ENOMEM;
 	}
-	if (r)
+	bounds(f, &low, &high);
+	r = patch_scan(&file, f->site, low, high, &plan);
+	if (r && r != -ENOENT)
 		return r;
-	*s = (struct shadow){.start = f->plan.start, .end = page_up(f->plan.end),
-			     .thunks = page_up(size), .thunks_len = patch_thunks_size(&f->plan),
-			     .delta = f->delta};
-	return shadow_write(&f->plan, file, size, s);
+	*text = plan.text;
+	plan.text = NULL;
+	AUTO_LOCK(&shadows.lock);
+	w = &f->window[f->nwindows++];
+	*w = (struct window){.plan = plan};
+	*out = w;
+	return 0;
 }
 
 static void worker_step(struct shadow_file *f)
 {
-	struct shadow s;
-	int r = shadow_make(f, &s);
+	AUTO(free) uint8_t *text = NULL;
+	struct shadow s = {.delta = f->delta};
+	struct window *w = NULL;
+	int r = window_make(f, &w, &text);
 
+	if (r == 0 && !unchanged(f))
+		r = -EIO;
+	if (r == 0 && w->plan.nsites) {
+		s.start = w->plan.start;
+		s.end = page_up(w->plan.end);
+		s.thunks = s.end - s.start;
+		s.thunks_len = patch_thunks_size(&w->plan);
+		r = shadow_write(&w->plan, text, &s);
+	}
+	log_debug("shadow of inode %lu at %lx: %zu call sites, %d", (unsigned long)f->id.st_ino, f->site,
+		  r ? 0 : w->plan.nsites, r);
 	close(f->fd);
 	AUTO_LOCK(&shadows.lock);
 	f->busy = false;
-	if (r) {
-		f->nothing = true;
-	} else {
-		f->variant[f->nvariants++] = s;
-		shadows.bytes += s.end - s.start + s.thunks_len;
+	f->nothing = r != 0;
+	if (r == 0 && w->plan.nsites) {
+		w->variant[w->nvariants++] = s;
+		shadows.bytes += s.thunks + s.thunks_len;
 	}
-	log_debug("shadow of inode %lu: %zu call sites, %d", (unsigned long)f->id.st_ino,
-		  f->plan.nsites, r);
 }
 
 static void *worker_main(void *arg)
@@ -260,7 +344,22 @@ static struct shadow_file *file_new_locked(const struct stat *st)
 	return f;
 }
 
-enum shadow_state shadow_request(int fd, int64_t delta)
+/* A new shadow of the site with this delta: may there be one? */
+static bool wanted_locked(struct shadow_file *f, uint64_t site, int64_t delta)
+{
+	const struct window *w = window_find_locked(f, site);
+
+	if (!w)
+		return f->nwindows < WINDOWS;
+	if (!w->plan.nsites || w->nvariants == VARIANTS)
+		return false;
+	for (unsigned i = 0; i < w->nvariants; i++)
+		if (w->variant[i].delta == delta)
+			return false;
+	return true;
+}
+
+enum shadow_state shadow_request(int fd, uint64_t site, int64_t delta)
 {
 	struct shadow_file *f;
 	struct stat st;
@@ -277,10 +376,7 @@ enum shadow_state shadow_request(int fd, int64_t delta)
 		return SHADOW_NONE;
 	if (f->busy)
 		return SHADOW_LATER;
-	for (unsigned i = 0; i < f->nvariants; i++)
-		if (f->variant[i].delta == delta)
-			return SHADOW_NONE;
-	if (f->nvariants == VARIANTS)
+	if (!wanted_locked(f, site, delta))
 		return SHADOW_NONE;
 	f->fd = dup(fd);
 	if (f->fd < 0)
@@ -288,6 +384,7 @@ enum shadow_state shadow_request(int fd, int64_t delta)
 	fcntl(f->fd, F_SETFD, FD_CLOEXEC);
 	if (!shadows.has_worker)
 		shadows.has_worker = worker_start();
+	f->site = site;
 	f->delta = delta;
 	f->busy = true;
 	list_push_back(&shadows.queue, &f->queue_link);

@@ -1,14 +1,17 @@
 /* Shadows of files: sentry/mm/patch.h says what they are. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* What to map: the executable segment, file offsets, and the thunks. */
+struct shadow_file;
+
+/* What to map: in fd, the text of [start, end), file offsets, from 0 on, and thunks. */
 struct shadow {
 	int fd; /* borrowed, for good */
 	uint64_t start, end, thunks, thunks_len;
-	int64_t delta; /* from the segment's start to the thunks */
+	int64_t delta; /* from the text to the thunks */
 };
 
 enum shadow_state {
@@ -18,7 +21,13 @@ enum shadow_state {
 };
 
 void shadow_init(uint64_t entry);
-/* The k-th shadow of the file behind fd. SHADOW_LATER, if k is how many there are. */
-enum shadow_state shadow_get(int fd, unsigned k, struct shadow *out);
-/* Asks for one with this delta. */
-enum shadow_state shadow_request(int fd, int64_t delta);
+/* The file behind fd; NULL: nobody has asked for a shadow of it, or it has none. */
+struct shadow_file *shadow_lookup(int fd);
+/* The parts of f that were scanned, from 0 on; false: there are no more. */
+bool shadow_window(struct shadow_file *f, unsigned w, uint64_t *start, uint64_t *end);
+/* The k-th shadow of part w; false: there are no more. */
+bool shadow_get(struct shadow_file *f, unsigned w, unsigned k, struct shadow *out);
+/* Which part has the call site at this file offset? SHADOW_LATER: none yet. */
+enum shadow_state shadow_find(struct shadow_file *f, uint64_t site, unsigned *w);
+/* Asks for a shadow of what surrounds `site`, with this delta. */
+enum shadow_state shadow_request(int fd, uint64_t site, int64_t delta);

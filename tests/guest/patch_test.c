@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,9 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "tests/guest/check.h"
@@ -272,6 +275,278 @@ static void moved_text(void)
 	close(fd);
 }
 
+/* A handler that looks where it interrupted sees the code of files, nothing else. */
+static struct {
+	uintptr_t start, end;
+} text[64];
+static unsigned ntext;
+
+static void text_read(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512], path[256];
+
+	REQUIRE(maps);
+	ntext = 0;
+	while (ntext < 64 && fgets(line, sizeof(line), maps)) {
+		path[0] = 0;
+		if (sscanf(line, "%lx-%lx %*2cx%*c %*x %*s %*s %255s", &text[ntext].start, &text[ntext].end, path) >= 2 &&
+		    (path[0] == '/' || !strcmp(path, "[vdso]") || !strcmp(path, "[vsyscall]")))
+			ntext++;
+	}
+	fclose(maps);
+}
+
+static bool in_text(uintptr_t p)
+{
+	for (unsigned i = 0; i < ntext; i++)
+		if (p >= text[i].start && p < text[i].end)
+			return true;
+	return false;
+}
+
+static atomic_long outside, inside;
+
+static void on_alarm_look(int s, siginfo_t *info, void *uc)
+{
+	uintptr_t rip = (uintptr_t)((ucontext_t *)uc)->uc_mcontext.gregs[REG_RIP];
+
+	(void)s;
+	(void)info;
+	if (in_text(rip))
+		inside++;
+	else
+		outside++;
+}
+
+static void contexts(void)
+{
+	struct itimerval it = {{0, 200}, {0, 200}}, off = {0};
+	struct sigaction sa = {.sa_sigaction = on_alarm_look, .sa_flags = SA_SIGINFO | SA_RESTART}, old;
+	int fd = alphabet_file();
+	char c;
+
+	text_read();
+	CHECK(ntext > 0);
+	sigaction(SIGALRM, &sa, &old);
+	setitimer(ITIMER_REAL, &it, NULL);
+	for (int i = 0; i < 60000 && inside + outside < 300; i++) {
+		CHECK(pread(fd, &c, 1, i % 26) == 1 && c == 'a' + i % 26);
+		getppid();
+		close(-1);
+	}
+	setitimer(ITIMER_REAL, &off, NULL);
+	sigaction(SIGALRM, &old, NULL);
+	CHECK(inside > 0);
+	CHECK_EQ(outside, 0);
+	close(fd);
+}
+
+/* Single steps through calls: each ends in the text, the call has its result. */
+static atomic_long steps;
+
+static void on_trap(int s, siginfo_t *info, void *uc)
+{
+	uintptr_t rip = (uintptr_t)((ucontext_t *)uc)->uc_mcontext.gregs[REG_RIP];
+
+	(void)s;
+	(void)info;
+	steps++;
+	if (!in_text(rip))
+		outside++;
+}
+
+static void set_trap_flag(void)
+{
+	__asm__ volatile("lea -128(%%rsp),%%rsp\n\tpushfq\n\torq $0x100,(%%rsp)\n\tpopfq\n\tlea 128(%%rsp),%%rsp" ::
+			 : "memory", "cc");
+}
+
+static void clear_trap_flag(void)
+{
+	__asm__ volatile("lea -128(%%rsp),%%rsp\n\tpushfq\n\tandq $~0x100,(%%rsp)\n\tpopfq\n\tlea 128(%%rsp),%%rsp" ::
+			 : "memory", "cc");
+}
+
+static void single_steps(void)
+{
+	struct sigaction sa = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO}, old;
+	pid_t parent = getppid(), seen[3];
+	int r[3], e[3];
+
+	for (int i = 0; i < 100; i++) { /* patched now, if ever */
+		getppid();
+		close(-1);
+	}
+	usleep(20000);
+	for (int i = 0; i < 100; i++) {
+		getppid();
+		close(-1);
+	}
+	text_read();
+	outside = 0;
+	sigaction(SIGTRAP, &sa, &old);
+	for (int i = 0; i < 3; i++) {
+		set_trap_flag();
+		seen[i] = getppid();
+		r[i] = close(-1);
+		e[i] = errno;
+		clear_trap_flag();
+	}
+	sigaction(SIGTRAP, &old, NULL);
+	for (int i = 0; i < 3; i++) {
+		CHECK_EQ(seen[i], parent);
+		CHECK_EQ(r[i], -1);
+		CHECK_EQ(e[i], EBADF);
+	}
+	CHECK(steps > 30);
+	CHECK_EQ(outside, 0);
+}
+
+/* A program with a %gs of its own, mapped or not. */
+static void own_gs(void)
+{
+	static uint64_t area[512];
+	int status;
+	pid_t child;
+
+	for (int k = 0; k < 3; k++) {
+		child = fork();
+		if (child == 0) {
+			unsigned long base = k == 0 ? (unsigned long)area : k == 1 ? 0x1000 : 0x7fff00000000UL;
+			uint64_t v;
+
+			for (int i = 0; i < 50; i++)
+				close(-1);
+			area[2] = 0x1234;
+			if (syscall(SYS_arch_prctl, 0x1001, base))
+				_exit(1);
+			for (int i = 0; i < 100; i++)
+				if (close(-1) != -1 || errno != EBADF || getppid() <= 0)
+					_exit(2);
+			if (k == 0) {
+				__asm__ volatile("mov %%gs:16,%0" : "=r"(v));
+				if (v != 0x1234)
+					_exit(3);
+			}
+			if (syscall(SYS_arch_prctl, 0x1001, 0UL))
+				_exit(4);
+			for (int i = 0; i < 100; i++)
+				if (close(-1) != -1 || errno != EBADF)
+					_exit(5);
+			_exit(0);
+		}
+		CHECK(waitpid(child, &status, 0) == child);
+		CHECK_EQ(status, 0);
+	}
+}
+
+/* Generated code makes calls, and is rewritten between them. */
+static void generated(void)
+{
+	static const unsigned char code[] = {0xb8, 0, 0, 0, 0, 0x0f, 0x05, 0xc3}; /* mov $nr,%eax; syscall; ret */
+	unsigned char *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long (*call)(void), want[2] = {getpid(), getppid()};
+
+	REQUIRE(p != MAP_FAILED);
+	memcpy(&call, &p, sizeof(call));
+	for (int i = 0; i < 400; i++) {
+		memcpy(p, code, sizeof(code));
+		p[1] = i % 2 ? SYS_getppid : SYS_getpid;
+		CHECK_EQ(call(), want[i % 2]);
+	}
+	CHECK_EQ(memcmp(p + 5, code + 5, 3), 0);
+	munmap(p, 4096);
+}
+
+/* A file with code of ours: called until it may be patched, then protected, written, mapped anew. */
+static void own_file(void)
+{
+	static const unsigned char code[] = {0xb8, SYS_getppid, 0, 0, 0, 0x0f, 0x05, 0xc3};
+	char name[] = "/tmp/patchXXXXXX";
+	int fd = mkstemp(name);
+	long (*call)(void), parent = getppid(), me = getpid();
+	unsigned char *p, page[4096] = {0};
+
+	REQUIRE(fd >= 0);
+	unlink(name);
+	memcpy(page, code, sizeof(code));
+	CHECK(write(fd, page, sizeof(page)) == sizeof(page));
+	p = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	REQUIRE(p != MAP_FAILED);
+	memcpy(&call, &p, sizeof(call));
+	for (int i = 0; i < 100; i++)
+		CHECK_EQ(call(), parent);
+	/* The file changes: so does what is mapped, as it was never written. */
+	page[1] = SYS_getpid;
+	CHECK(pwrite(fd, page, sizeof(page), 0) == sizeof(page));
+	for (int i = 0; i < 100; i++)
+		CHECK_EQ(call(), me);
+	CHECK(mprotect(p, 4096, PROT_READ | PROT_WRITE) == 0);
+	p[1] = SYS_getppid;
+	CHECK(mprotect(p, 4096, PROT_READ | PROT_EXEC) == 0);
+	for (int i = 0; i < 100; i++)
+		CHECK_EQ(call(), parent);
+	CHECK(mmap(p, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd, 0) == (void *)p);
+	for (int i = 0; i < 100; i++)
+		CHECK_EQ(call(), me);
+	munmap(p, 4096);
+	close(fd);
+}
+
+/* Whatever is there: all ways to read one's own code agree. */
+static void reads_itself(void)
+{
+	uintptr_t page = (uintptr_t)&close & ~4095UL;
+	unsigned char a[4096], b[4096];
+	struct iovec local = {b, sizeof(b)}, remote = {(void *)page, sizeof(b)};
+	int fd = open("/proc/self/mem", O_RDONLY);
+
+	for (int i = 0; i < 100; i++)
+		close(-1);
+	memcpy(a, (void *)page, sizeof(a));
+	CHECK(process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == sizeof(b));
+	CHECK_EQ(memcmp(a, b, sizeof(a)), 0);
+	CHECK(pread(fd, b, sizeof(b), (off_t)page) == sizeof(b));
+	CHECK_EQ(memcmp(a, b, sizeof(a)), 0);
+	close(fd);
+}
+
+/* The text of the library is mapped anew over itself while threads call. */
+static void mapped_anew(void)
+{
+	uintptr_t f = (uintptr_t)&close, start = 0, end = 0;
+	unsigned long off = 0;
+	char line[512], path[256] = "";
+	FILE *maps = fopen("/proc/self/maps", "r");
+	pthread_t t[2];
+	int fd, alphabet = alphabet_file();
+
+	REQUIRE(maps);
+	while (fgets(line, sizeof(line), maps))
+		if (sscanf(line, "%lx-%lx r-xp %lx %*s %*s %255s", &start, &end, &off, path) == 4 && start <= f && f < end)
+			break;
+	fclose(maps);
+	REQUIRE(start <= f && f < end);
+	fd = open(path, O_RDONLY);
+	REQUIRE(fd >= 0);
+	bad = 0;
+	for (int i = 0; i < 2; i++)
+		pthread_create(&t[i], NULL, caller, &alphabet);
+	for (int i = 0; i < 20; i++) {
+		CHECK(mmap((void *)start, end - start, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd, (off_t)off) ==
+		      (void *)start);
+		usleep(1000);
+		CHECK(mprotect((void *)(f & ~4095UL), 4096, PROT_READ | PROT_WRITE | PROT_EXEC) == 0 || errno == EACCES);
+		CHECK(mprotect((void *)(f & ~4095UL), 4096, PROT_READ | PROT_EXEC) == 0);
+	}
+	for (int i = 0; i < 2; i++)
+		pthread_join(t[i], NULL);
+	CHECK_EQ(bad, 0);
+	close(fd);
+	close(alphabet);
+}
+
 int main(void)
 {
 	threads();
@@ -281,5 +556,12 @@ int main(void)
 	ids();
 	children();
 	moved_text();
+	contexts();
+	single_steps();
+	own_gs();
+	generated();
+	own_file();
+	reads_itself();
+	mapped_anew();
 	return check_status();
 }

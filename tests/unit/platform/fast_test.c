@@ -7,7 +7,7 @@
 TestSuite(fast, .init = platform_up, .fini = platform_down, .timeout = 60);
 
 #define THUNKS (CODE + 0x100000)
-#define RESULT 0x1234567890abcdefUL
+#define THUNK (THUNKS + PATCH_THUNK_SIZE) /* the first one */
 
 /* Loads every register from a pattern, sets flags and the red zone, calls, stores everything. */
 static const uint8_t probe[] = {
@@ -38,8 +38,8 @@ static const uint8_t probe[] = {
 static void patch_one(struct pf_space *s, struct pf_thread *t, const uint8_t *code, size_t n, size_t call)
 {
 	static uint8_t text[4096], thunks[4096];
-	struct patch_site site = {.off = call + 5, .nr = code[call + 1]};
-	struct patch_plan plan = {0, 4096, 1, &site};
+	struct patch_site site = {.off = call + 5, .displaced = 5};
+	struct patch_plan plan = {.end = 4096, .nsites = 1, .sites = &site};
 
 	memset(text, 0xcc, sizeof(text));
 	memcpy(text, code, n);
@@ -179,6 +179,7 @@ Test(fast, forked_child_and_new_thread_go_on_from_a_fast_call_with_slots_of_thei
 
 Test(fast, guest_with_a_gs_base_of_its_own_traps)
 {
+	uint8_t thunk[PATCH_THUNK_SIZE];
 	struct pf_space *s;
 	struct pf_thread *t;
 	struct pf_event ev;
@@ -200,9 +201,12 @@ Test(fast, guest_with_a_gs_base_of_its_own_traps)
 	ops->regs(t)->rip = CODE;
 	ops->run(t, &ev);
 	cr_assert_eq(ev.kind, PF_FAULT);
-	cr_assert_gt(patch_thunk_fixup(ops->regs(t)->rip - THUNKS), 0);
-	ops->regs(t)->rip += patch_thunk_fixup(ops->regs(t)->rip - THUNKS);
+	cr_assert_eq(ops->read(s, thunk, gptr(THUNK), sizeof(thunk)), PATCH_THUNK_SIZE);
+	cr_assert_gt(patch_thunk_fixup(thunk, ops->regs(t)->rip - THUNK), 0);
+	ops->regs(t)->rip += patch_thunk_fixup(thunk, ops->regs(t)->rip - THUNK);
 	guest_expect_syscall(t, &ev, SYS_mlock);
+	cr_expect_eq(THUNK + (uint64_t)patch_thunk_original(thunk, ops->regs(t)->rip - THUNK),
+		     CODE + CALL_AT + 7);
 	ops->regs(t)->gs_base = 0;
 	ops->regs(t)->rip = CODE;
 	guest_expect_syscall(t, &ev, SYS_mlock);
