@@ -102,7 +102,7 @@ static void address_space_switch(struct task *t, struct exec_image *img)
 	if (old) {
 		if (t->tg->owns_space)
 			task_note_rss(t);
-		task_release_user_state(t);
+		task_release_user_state(t, false);
 	}
 	{
 		AUTO_LOCK(&kernel->tasks_lock);

@@ -296,10 +296,10 @@ void task_vfork_release(struct task *t)
 	t->vfork_parent = NULL;
 }
 
-void task_release_user_state(struct task *t)
+void task_release_user_state(struct task *t, bool exiting)
 {
 	task_hear(t);
-	futex_task_exit(t);
+	futex_task_exit(t, exiting);
 	if (!gptr_null(t->clear_child_tid)) {
 		if (ref_count(&t->mm->ref) > 1) {
 			put_guest_u32(t, t->clear_child_tid, 0);
@@ -314,7 +314,7 @@ static void address_space_leave(struct task *t, bool last)
 {
 	struct mm *mm = t->mm;
 
-	task_release_user_state(t);
+	task_release_user_state(t, true);
 	if (last)
 		task_note_rss(t);
 	{

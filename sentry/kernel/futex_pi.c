@@ -1,5 +1,10 @@
 /* Futexes that are locks: the word holds the owner's thread id, and the kernel hands it over. The
- * longest waiter is next; priorities are not inherited, for the host schedules. */
+ * longest waiter is next; priorities are not inherited, for the host schedules.
+ *
+ * Every waiter knows the owner, as of the last change of hands. An owner that exits wakes those whom its robust
+ * list doesn't name: whoever comes first takes the lock, marked with FUTEX_DIED. A waiter that queues after
+ * that finds the owner dead: exit marks the task first and looks for waiters then, a waiter is to be seen first
+ * and looks at the owner then. */
 #include <errno.h>
 
 #include "sentry/kernel/futex_impl.h"
@@ -40,6 +45,14 @@ static struct futex_waiter *next_waiter(struct futex_bucket *b, const struct fut
 	return first;
 }
 
+/* Who waits for the lock waits for a new owner. Bucket locked. */
+static void owner_changed(struct futex_bucket *b, const struct futex_key *key, uint32_t tid)
+{
+	list_for_each(w, &b->waiters, struct futex_waiter, node)
+		if (w->pi && futex_key_same(&w->key, key))
+			w->owner = tid;
+}
+
 /* Writes the next owner into the word and wakes it; or clears the word. Bucket locked. bits: what else the word
  * shall say. -EAGAIN: the word has changed meanwhile. */
 static int hand_over(struct task *t, struct futex_bucket *b, const struct futex_key *key,
@@ -53,8 +66,11 @@ static int hand_over(struct task *t, struct futex_bucket *b, const struct futex_
 	if (w)
 		new |= (uint32_t)w->t->tid | (more ? FUTEX_HAS_WAITERS : 0);
 	err = word_exchange(t, addr, word, new);
-	if (!err && w)
+	if (!err && w) {
 		futex_wake_waiter(w);
+		if (more)
+			owner_changed(b, key, (uint32_t)w->t->tid);
+	}
 	return err;
 }
 
@@ -64,7 +80,7 @@ static bool task_lives(uint32_t tid)
 {
 	AUTO(task) struct task *other = task_lookup((int)tid);
 
-	return other != NULL;
+	return other && !atomic_load(&other->futexes_left);
 }
 
 /* One attempt. 0: locked; 1: queued; -EAGAIN: look again; else the answer. gone: this owner is known to be dead. */
@@ -88,7 +104,10 @@ static int lock_attempt(struct futex_waiter *w, struct gptr addr, uint32_t gone,
 
 		if (next_waiter(b, &w->key, &more))
 			keep |= FUTEX_HAS_WAITERS;
-		return word_exchange(t, addr, word, (uint32_t)t->tid | keep);
+		err = word_exchange(t, addr, word, (uint32_t)t->tid | keep);
+		if (!err && keep & FUTEX_HAS_WAITERS)
+			owner_changed(b, &w->key, (uint32_t)t->tid);
+		return err;
 	}
 	if (try)
 		return -EWOULDBLOCK;
@@ -138,26 +157,31 @@ static int64_t lock_loop(struct task *t, struct gptr addr, const struct futex_ke
 			return r == -EINTR ? -ERESTARTNOINTR : r;
 		if (atomic_load(&w.woken) && !w.retry)
 			return 0;
-		if (!task_lives(w.owner)) {
-			/* Seen twice: not handed over, and nobody will. */
-			if (gone == w.owner)
-				return -ESRCH;
+		if (w.retry || !task_lives(w.owner))
 			gone = w.owner;
-		}
 	}
+}
+
+/* An owner that never was, or went without a trace, is the guest's mistake. One that is just exiting changes
+ * the word before it is gone. */
+static bool owner_missing(struct task *t, struct gptr addr)
+{
+	uint32_t word, again;
+
+	if (get_guest_u32(t, &word, addr) || !(word & FUTEX_TID) || word & FUTEX_DIED)
+		return false;
+	return !task_lives(word & FUTEX_TID) && get_guest_u32(t, &again, addr) == 0 &&
+	       (again & FUTEX_TID) == (word & FUTEX_TID);
 }
 
 int64_t futex_lock_pi(struct task *t, struct gptr addr, bool shared, uint64_t deadline, bool try)
 {
 	struct futex_key key;
 	int64_t r = futex_key_get(t, addr, shared, &key);
-	uint32_t word;
 
 	if (r)
 		return r;
-	/* An owner that never was is the guest's mistake. */
-	if (!get_guest_u32(t, &word, addr) && (word & FUTEX_TID) && !(word & FUTEX_DIED) &&
-	    !task_lives(word & FUTEX_TID))
+	if (owner_missing(t, addr))
 		r = -ESRCH;
 	else
 		r = lock_loop(t, addr, &key, deadline, try);
@@ -267,14 +291,14 @@ static int requeue_try_lock(struct task *t, struct futex_waiter *w, struct gptr 
 	return err ? err : 1;
 }
 
+/* *owner: who holds the lock, if somebody waits for it now. */
 static int64_t requeue_pi_locked(struct task *t, struct futex_bucket *b1, const struct futex_key *k1,
 				 struct futex_bucket *b2, const struct futex_key *k2,
-				 struct gptr addr2, int64_t limit)
+				 struct gptr addr2, int64_t limit, uint32_t *owner)
 {
 	int64_t n = 0;
 
 	list_for_each_safe(w, &b1->waiters, struct futex_waiter, node) {
-		uint32_t owner = 0;
 		int r;
 
 		if (n >= limit)
@@ -283,7 +307,7 @@ static int64_t requeue_pi_locked(struct task *t, struct futex_bucket *b1, const 
 			continue;
 		if (!w->wants_pi || !futex_key_same(&w->target, k2))
 			return -EINVAL;
-		r = requeue_try_lock(t, w, addr2, &owner);
+		r = requeue_try_lock(t, w, addr2, owner);
 		if (r < 0)
 			return n ? n : r;
 		if (r == 1) {
@@ -292,7 +316,7 @@ static int64_t requeue_pi_locked(struct task *t, struct futex_bucket *b1, const 
 			w->key.file = NULL;
 			w->wants_pi = false;
 			w->pi = true;
-			w->owner = owner;
+			w->owner = *owner;
 			futex_enqueue(b2, w);
 		}
 		n++;
@@ -305,7 +329,7 @@ int64_t futex_cmp_requeue_pi(struct task *t, struct gptr addr, bool shared, uint
 {
 	struct futex_key k1, k2;
 	struct futex_bucket *b1, *b2;
-	uint32_t now;
+	uint32_t now, owner = 0;
 	int64_t r;
 
 	if (nr_wake != 1 || (int)nr_requeue < 0 || addr.v == addr2.v)
@@ -327,10 +351,13 @@ int64_t futex_cmp_requeue_pi(struct task *t, struct gptr addr, bool shared, uint
 			r = -EAGAIN;
 		if (!r)
 			r = requeue_pi_locked(t, b1, &k1, b2, &k2, addr2,
-					      (int64_t)nr_wake + nr_requeue);
+					      (int64_t)nr_wake + nr_requeue, &owner);
 		futex_unlock_two(b1, b2);
 	} while (r == -EFAULT && futex_fault_in(t, addr, false) == 0 &&
 		 futex_fault_in(t, addr2, true) == 0);
+	/* It may have looked for waiters just before. */
+	if (owner && !task_lives(owner))
+		futex_pi_release_waiters(owner);
 	futex_key_put(&k1);
 	futex_key_put(&k2);
 	return r;

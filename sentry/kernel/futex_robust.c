@@ -78,13 +78,15 @@ static void robust_list_walk(struct task *t, struct gptr head_addr)
 				 head.pending & ENTRY_PI, true);
 }
 
-void futex_task_exit(struct task *t)
+void futex_task_exit(struct task *t, bool exiting)
 {
 	struct gptr head = t->robust_list;
 
 	t->robust_list = GNULL;
 	if (!gptr_null(head))
 		robust_list_walk(t, head);
+	if (exiting)
+		atomic_store(&t->futexes_left, true);
 	futex_pi_release_waiters((uint32_t)t->tid);
 }
 

@@ -155,6 +155,7 @@ struct task {
 	struct gptr set_child_tid;
 	/* The stub may know of newer ones: task_hear() first. */
 	struct gptr clear_child_tid, robust_list;
+	_Atomic bool futexes_left;	/* exiting: what it holds will never be released by itself */
 	struct task *vfork_parent;	/* tasks_lock: who waits for our exec or exit */
 	bool vfork_waiting;		/* tasks_lock: and whether it still does */
 	int exit_code;			/* wait status of this thread */

@@ -53,7 +53,7 @@ void thread_group_zombie_release_locked(struct thread_group *tg);
 /* exec or exit of a vfork child: lets the parent go on. */
 void task_vfork_release(struct task *t);
 /* clear_child_tid and robust futexes of the address space that t is leaving. */
-void task_release_user_state(struct task *t);
+void task_release_user_state(struct task *t, bool exiting);
 /* Kills the other tasks of the group and waits for their end; t becomes the leader. -EAGAIN when
  * someone else is at it or the group exits: then t is being killed. */
 int task_de_thread(struct task *t);
