@@ -28,6 +28,7 @@
 #include "sentry/kernel/timer.h"
 #include "sentry/launch/confine.h"
 #include "sentry/launch/control.h"
+#include "sentry/mm/patch.h"
 #include "sentry/strace/strace.h"
 #include "vfs/cred.h"
 #include "vfs/dirent.h"
@@ -139,7 +140,10 @@ static int wait_platform(struct boot *b)
 {
 	int r = kernel->pf_ops->start_wait ? kernel->pf_ops->start_wait(b->cfg->started) : 0;
 
-	return r ? platform_failed(b->cfg, r) : 0;
+	if (r)
+		return platform_failed(b->cfg, r);
+	patch_init();
+	return 0;
 }
 
 static int start_threads(struct boot *b)

@@ -13,7 +13,6 @@
 #include "sentry/kernel/task_impl.h"
 #include "sentry/kernel/user_ns.h"
 #include "sentry/mm/mm.h"
-#include "sentry/mm/patch.h"
 #include "vfs/vfs.h"
 
 struct kernel *kernel;
@@ -55,7 +54,6 @@ int kernel_init(const struct kernel_config *cfg, const struct pf_ops *ops, struc
 	kernel = k;
 	waitq_hooks = &task_waitq_hooks;
 	vfs_interrupted = task_interrupted;
-	patch_init();
 	return 0;
 }
 

@@ -30,7 +30,7 @@ struct pf_event;
 struct task;
 struct vma;
 
-/* Before other threads exist. */
+/* Once the platform has started, before a guest runs. */
 void patch_init(void);
 /* t made `n` system calls by the instruction before its rip. */
 void patch_trapped(struct task *t, unsigned n);
