@@ -2,8 +2,8 @@
  *
  * The process is made in new namespaces by clone itself, so that it is one process and not two (a
  * pid namespace begins with the child of who asks for it). Only the parent may map more than one id
- * into the child's user namespace: the child waits on a pipe for "mapped", and ends when the pipe
- * does instead. Tiers, in this order:
+ * into the child's user namespace: the child waits at a gate until that is done, and ends when the
+ * parent does instead. Tiers, in this order:
  *	user, mount, pid, ipc namespaces
  *	the same without a user namespace, for root where those are forbidden
  *	none: Landlock and the filter alone (landlock.c) */
@@ -86,8 +86,8 @@ static int fd_cmp(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Closes all but the exports', stderr, the log's and `also`. */
-static int close_others(const struct gofer_config *cfg, int also)
+/* Closes all but the exports', stderr and the log's. */
+static int close_others(const struct gofer_config *cfg)
 {
 	size_t n = 0;
 	unsigned from = 0;
@@ -96,7 +96,6 @@ static int close_others(const struct gofer_config *cfg, int also)
 	if (!keep)
 		return -ENOMEM;
 	keep[n++] = STDERR_FILENO;
-	keep[n++] = also;
 	if (log_get_fd() >= 0)
 		keep[n++] = log_get_fd();
 	for (size_t i = 0; i < cfg->n; i++) {
@@ -130,19 +129,17 @@ static void reset_signals(void)
 	signal(SIGHUP, SIG_IGN);
 }
 
-static void child_main(const struct gofer_config *cfg, int go)
+static _Noreturn void child_main(const struct gofer_config *cfg, struct gate *gate)
 {
-	char tier;
+	int64_t tier;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	reset_signals();
 	prctl(PR_SET_NAME, "gofer");
-	if (close_others(cfg, go) < 0)
+	/* After PR_SET_PDEATHSIG: it tells if the parent was gone before. */
+	tier = gate_wait(gate);
+	if (tier < 0 || close_others(cfg) < 0)
 		_exit(1);
-	/* After PR_SET_PDEATHSIG: if the parent was gone before, the pipe is too. */
-	if (read(go, &tier, 1) != 1)
-		_exit(1);
-	close(go);
 	confine_set_tier(tier == 'l' ? TIER_LANDLOCK : TIER_NAMESPACES, tier == 'u');
 	_exit(gofer_serve(cfg));
 }
@@ -150,23 +147,19 @@ static void child_main(const struct gofer_config *cfg, int go)
 /* One attempt with these namespaces. The child doesn't run on without our word. */
 static int try_spawn(const struct gofer_config *cfg, unsigned long ns, char tier, pid_t *out)
 {
-	int go[2], err = 0;
+	struct gate gate;
+	int err = gate_init(&gate);
 	pid_t pid;
 
-	if (pipe2(go, O_CLOEXEC) < 0)
-		return -errno;
+	if (err)
+		return err;
 	pid = process_clone(ns);
-	if (pid == 0) {
-		close(go[1]);
-		child_main(cfg, go[0]);
-	}
+	if (pid == 0)
+		child_main(cfg, &gate);
 	err = pid < 0 ? pid : 0;
-	close(go[0]);
 	if (!err && (ns & CLONE_NEWUSER))
 		err = map_ids(pid);
-	if (!err && write(go[1], &tier, 1) != 1)
-		err = -EPIPE;
-	close(go[1]);
+	gate_open(&gate, err ? 0 : (uint32_t)tier);
 	if (err && pid > 0)
 		waitpid(pid, NULL, 0);
 	if (!err)

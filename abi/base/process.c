@@ -1,9 +1,12 @@
 #include "abi/base/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,4 +23,39 @@ pid_t process_clone(unsigned long flags)
 		flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
 	pid = syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, tid, NULL);
 	return pid < 0 ? -errno : (pid_t)pid;
+}
+
+int gate_init(struct gate *g)
+{
+	g->event = eventfd(0, EFD_CLOEXEC);
+	if (g->event < 0)
+		return -errno;
+	if (pipe2(g->alive, O_CLOEXEC) == 0)
+		return 0;
+	close(g->event);
+	return -errno;
+}
+
+int64_t gate_wait(struct gate *g)
+{
+	struct pollfd p[2] = {{.fd = g->event, .events = POLLIN}, {.fd = g->alive[0]}};
+	eventfd_t what = 0;
+
+	close(g->alive[1]);
+	while (poll(p, 2, -1) < 0 && errno == EINTR)
+		;
+	if (p[0].revents && eventfd_read(g->event, &what))
+		what = 0;
+	close(g->alive[0]);
+	close(g->event);
+	return what ? (int64_t)what : -EPIPE;
+}
+
+void gate_open(struct gate *g, uint32_t what)
+{
+	if (what)
+		eventfd_write(g->event, what);
+	close(g->event);
+	close(g->alive[0]);
+	close(g->alive[1]);
 }

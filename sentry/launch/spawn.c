@@ -15,16 +15,6 @@
 #include "abi/base/cleanup.h"
 #include "abi/base/process.h"
 
-static ssize_t pipe_read(int fd, void *buf, size_t n)
-{
-	ssize_t r;
-
-	do
-		r = read(fd, buf, n);
-	while (r < 0 && errno == EINTR);
-	return r;
-}
-
 static int write_proc_file(pid_t pid, const char *name, const char *text)
 {
 	char path[64];
@@ -66,14 +56,11 @@ static void reset_signals(void)
 }
 
 /* In the new process: waits until its ids are mapped, takes them, runs. */
-static _Noreturn void run_process(const struct spawn_spec *spec, int go, int got, pid_t launcher)
+static _Noreturn void run_process(const struct spawn_spec *spec, struct gate *gate, int got, pid_t launcher)
 {
-	char c;
-
 	reset_signals();
-	if (pipe_read(go, &c, 1) != 1)
+	if (gate_wait(gate) < 0)
 		_exit(125);
-	close(go);
 	if (got & CLONE_NEWUSER && (geteuid() != 0 || getegid() != 0)) {
 		(void)!setgroups(0, NULL);
 		if (setresgid(0, 0, 0) || setresuid(0, 0, 0))
@@ -91,21 +78,17 @@ static _Noreturn void run_process(const struct spawn_spec *spec, int go, int got
 static pid_t try_spawn(const struct spawn_spec *spec, int namespaces)
 {
 	pid_t pid, launcher = getpid();
-	int go[2], r = 0;
+	struct gate gate;
+	int r = gate_init(&gate);
 
-	if (pipe2(go, O_CLOEXEC))
-		return -errno;
+	if (r)
+		return r;
 	pid = process_clone((unsigned)namespaces);
-	if (pid == 0) {
-		close(go[1]);
-		run_process(spec, go[0], namespaces, launcher);
-	}
-	close(go[0]);
+	if (pid == 0)
+		run_process(spec, &gate, namespaces, launcher);
 	if (pid > 0 && namespaces & CLONE_NEWUSER)
 		r = write_id_maps(pid, spec);
-	if (pid > 0 && !r && write(go[1], "g", 1) != 1)
-		r = -EIO;
-	close(go[1]);
+	gate_open(&gate, pid > 0 && !r);
 	if (!r)
 		return pid;
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)

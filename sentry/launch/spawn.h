@@ -1,8 +1,8 @@
 /* Starts a process of the sandbox in namespaces of its own.
  *
- *	launcher --clone(flags)--> the process (pid 1 with CLONE_NEWPID), waits on a pipe
+ *	launcher --clone(flags)--> the process (pid 1 with CLONE_NEWPID), waits at a gate
  *	   |  writes its id maps        |
- *	   '--- "go" ------------------>| takes its ids, runs
+ *	   '--- opens it -------------->| takes its ids, runs
  *
  * Where the host denies it a user namespace, or any, it gets what there is. */
 #pragma once
