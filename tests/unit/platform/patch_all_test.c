@@ -149,12 +149,12 @@ static void compare(const char *what, const char *file, const struct patch_site 
 		cr_assert_eq(memcmp(plain.fp + 576, patched.fp + 576, 256), 0);
 }
 
-/* The stub makes a frame for these, as if they had trapped: births, exec, signals. */
+/* The stub makes a frame for these, as if they had trapped: births, ends, exec, signals. */
 static bool gets_frame(uint64_t nr)
 {
 	static const uint32_t all[] = {SYS_rt_sigreturn, SYS_pause, SYS_clone, SYS_fork, SYS_vfork, SYS_execve,
 				       SYS_kill, SYS_rt_sigsuspend, SYS_tkill, SYS_tgkill, SYS_execveat,
-				       SYS_clone3};
+				       SYS_clone3, SYS_exit};
 
 	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (nr == all[i])
