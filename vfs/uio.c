@@ -91,6 +91,16 @@ ssize_t uio_to(struct uio *u, const void *src, size_t n)
 	return n ? u->ops->to(u, src, n) : 0;
 }
 
+void *uio_place(struct uio *u, size_t n)
+{
+	return u->ops->place ? u->ops->place(u, n) : NULL;
+}
+
+void uio_filled(struct uio *u, size_t n)
+{
+	u->ops->filled(u, n);
+}
+
 ssize_t uio_from(struct uio *u, void *dst, size_t n)
 {
 	if (n > u->resid)

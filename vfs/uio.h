@@ -15,6 +15,9 @@ struct uio_ops {
 	ssize_t (*to)(struct uio *u, const void *src, size_t n);   /* into the caller's memory */
 	ssize_t (*from)(struct uio *u, void *dst, size_t n);       /* out of the caller's memory */
 	ssize_t (*zero)(struct uio *u, size_t n);
+	/* See uio_place() and uio_filled(). NULL: there never is a place. */
+	void *(*place)(struct uio *u, size_t n);
+	void (*filled)(struct uio *u, size_t n);
 	/* Moves the cursor back over the n bytes moved last. */
 	void (*revert)(struct uio *u, size_t n);
 };
@@ -40,6 +43,11 @@ void uio_init_iov(struct uio *u, const struct iovec *iov, size_t n);
 ssize_t uio_to(struct uio *u, const void *src, size_t n);
 ssize_t uio_from(struct uio *u, void *dst, size_t n);
 ssize_t uio_zero(struct uio *u, size_t n);
+/* Memory for the next n bytes (n <= resid, not 0), to be filled instead of copying them with uio_to():
+ * uio_filled() then says how many came, 0 too. Nothing else may be done with u in between. NULL: use
+ * uio_to(). */
+void *uio_place(struct uio *u, size_t n);
+void uio_filled(struct uio *u, size_t n);
 /* Takes back the last n bytes moved: for what a sink did not accept in the end. */
 void uio_revert(struct uio *u, size_t n);
 /* Serves a read at `offset` of a whole text of `len` bytes: the usual proc file. */

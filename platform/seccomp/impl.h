@@ -65,6 +65,7 @@ struct platform {
 	unsigned ncpu;
 	uint32_t tsc_per_us;
 
+	atomic_uint nlarge;    /* threads with large windows */
 	atomic_uint nactive;   /* threads that run, or whose call is being served */
 	atomic_uint nspinning; /* S threads that spin on another CPU meanwhile */
 
@@ -159,9 +160,11 @@ struct regime {
 
 /* The data window of the system call that is being served; only S. See window.c. */
 #define WINDOW_OUTS 16
+#define WINDOWS_LARGE_MAX 64
 struct window {
 	uint32_t begin, end; /* of what is put off, as offsets in the slot */
 	uint32_t nins, nouts;
+	bool large;   /* one of WINDOWS_LARGE_MAX */
 	bool faulted; /* what was put off could not be written */
 	struct window_piece {
 		uint64_t addr;
@@ -385,8 +388,10 @@ int seccomp_cmpxchg32(struct pf_thread *t, struct gptr addr, uint32_t expect, ui
 /* window.c */
 /* t has stopped; call: in a system call. */
 void window_open(struct pf_thread *t, bool call);
-/* t is about to run, or to end: what its stub copied counts no more. */
+/* t is about to run: what its stub copied counts no more. */
 void window_close(struct pf_thread *t);
+/* t ends. */
+void window_end(struct pf_thread *t);
 /* Has the stub copy what was put off when it resumes. */
 void window_send(struct pf_thread *t);
 /* The thread has reported: did it copy all? */

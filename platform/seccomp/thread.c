@@ -269,7 +269,7 @@ void seccomp_thread_destroy(struct pf_thread *t)
 	struct pf_space *s = t->space;
 	bool last;
 
-	window_close(t);
+	window_end(t);
 	mutex_lock(&s->mu);
 	while (t->borrowed)
 		cond_wait(&s->borrow_end, &s->mu, UINT64_MAX);

@@ -26,6 +26,7 @@
 #include "platform/seccomp/impl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -96,13 +97,42 @@ void window_close(struct pf_thread *t)
 
 /* ---- outwards --------------------------------------------------------------------------------- */
 
+/* Few threads at a time have more than the first pages of their windows: of thousands, each may have
+ * read something large once. */
+static bool large_begin(struct pf_thread *t)
+{
+	struct platform *p = t->space->p;
+
+	if (t->window.large)
+		return true;
+	if (atomic_fetch_add(&p->nlarge, 1) >= WINDOWS_LARGE_MAX) {
+		atomic_fetch_sub(&p->nlarge, 1);
+		return false;
+	}
+	return t->window.large = true;
+}
+
+void window_end(struct pf_thread *t)
+{
+	window_close(t);
+	if (!t->window.large)
+		return;
+	fallocate(t->space->arena_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		  (off_t)(t->slot_index * SLOT_SIZE + SLOT_WINDOW + SLOT_IN_SIZE),
+		  SLOT_WINDOW_SIZE - SLOT_IN_SIZE);
+	atomic_fetch_sub(&t->space->p->nlarge, 1);
+}
+
 void *seccomp_late_buffer(struct pf_thread *t, struct gptr dst, size_t len)
 {
 	struct window *w = &t->window;
 
+	uint64_t end = w->end + (uint64_t)sizeof(struct slot_piece) + len;
+
 	if (served != t || w->nouts == WINDOW_OUTS || dst.v > PF_GUEST_MAX ||
 	    len > PF_GUEST_MAX - dst.v || len > SLOT_WINDOW_SIZE ||
-	    w->end + slot_piece_size((uint32_t)len) > SLOT_WINDOW + SLOT_WINDOW_SIZE)
+	    end > SLOT_WINDOW + SLOT_WINDOW_SIZE - SLOT_UNIT ||
+	    (end > SLOT_WINDOW + SLOT_IN_SIZE && !large_begin(t)))
 		return NULL;
 	return (uint8_t *)t->slot + w->end + sizeof(struct slot_piece);
 }

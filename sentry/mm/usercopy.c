@@ -299,10 +299,36 @@ static void guest_uio_revert(struct uio *u, size_t n)
 	g->offset -= n;
 }
 
+static void *guest_uio_place(struct uio *u, size_t n)
+{
+	struct guest_uio *g = guest_uio_of(u);
+	const struct guest_iov *v = &g->iov[g->index];
+
+	if (n > v->len - g->offset)
+		return NULL;
+	return late_buffer(g->t, gptr_add(v->base, g->offset), n);
+}
+
+static void guest_uio_filled(struct uio *u, size_t n)
+{
+	struct guest_uio *g = guest_uio_of(u);
+	const struct guest_iov *v = &g->iov[g->index];
+
+	late_commit(g->t, gptr_add(v->base, g->offset), n);
+	u->resid -= n;
+	g->offset += n;
+	if (g->offset == v->len) {
+		g->index++;
+		g->offset = 0;
+	}
+}
+
 static const struct uio_ops guest_uio_ops = {
 	.to = guest_uio_to,
 	.from = guest_uio_from,
 	.zero = guest_uio_zero,
+	.place = guest_uio_place,
+	.filled = guest_uio_filled,
 	.revert = guest_uio_revert,
 };
 

@@ -155,7 +155,7 @@ static ssize_t write_some(struct file *f, const void *buf, size_t n, uint64_t of
 	return r < 0 ? -errno : r;
 }
 
-/* The bytes go through a buffer of ours, small ones on the stack. */
+/* The bytes go through a buffer of ours, small ones on the stack, where the reader has no place. */
 static uint8_t *bounce_get(uint8_t *small, size_t want, size_t *size)
 {
 	uint8_t *p;
@@ -171,14 +171,30 @@ static uint8_t *bounce_get(uint8_t *small, size_t want, size_t *size)
 	return small;
 }
 
+/* -EAGAIN: it can't be. */
+static ssize_t read_in_place(struct file *f, struct uio *dst, uint64_t off)
+{
+	void *place = dst->resid ? uio_place(dst, dst->resid) : NULL;
+	ssize_t n;
+
+	if (!place)
+		return -EAGAIN;
+	n = read_some(f, place, dst->resid, off);
+	uio_filled(dst, n > 0 ? (size_t)n : 0);
+	return n == -EAGAIN ? -EIO : n;
+}
+
 static ssize_t p9_file_read(struct file *f, struct uio *dst, uint64_t off)
 {
 	uint8_t small[BOUNCE_STACK], *buf;
 	size_t size;
-	ssize_t total = 0, n = 0, moved;
+	ssize_t total = 0, n = 0, moved, r;
 
 	if (off > INT64_MAX)
 		return -EINVAL;
+	r = read_in_place(f, dst, off);
+	if (r != -EAGAIN)
+		return r;
 	buf = bounce_get(small, dst->resid, &size);
 	while (dst->resid > 0) {
 		size_t want = dst->resid < size ? dst->resid : size;
