@@ -41,6 +41,7 @@ int conn_new(const struct gofer_export *e, uint32_t max_fids, struct conn **out)
 	c->name = e->name ? e->name : "?";
 	c->seqpacket = type == SOCK_SEQPACKET;
 	c->spin_ns = GOFER_SPIN_MAX_NS;
+	c->cpu = -1;
 	c->max_fids = max_fids;
 	mutex_init(&c->send_mu, LOCK_NONE);
 	mutex_init(&c->mu, LOCK_P9);

@@ -47,6 +47,10 @@ static int filter_rules_add(scmp_filter_ctx ctx)
 	for (size_t i = 0; i < sizeof(fcntl_allowed) / sizeof(*fcntl_allowed) && !err; i++)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
 				       SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)fcntl_allowed[i]));
+	/* A worker's own CPU: see server.c. */
+	if (!err)
+		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(sched_setaffinity), 1,
+				       SCMP_A0(SCMP_CMP_EQ, 0));
 	/* Memory, but nothing that could be run. */
 	if (!err)
 		err = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,

@@ -70,6 +70,8 @@ struct conn {
 	_Atomic bool owned;	 /* some worker receives from it */
 	_Atomic uint64_t replied_ns;	      /* the last reply */
 	_Atomic unsigned spin_ns, spin_skips; /* how long to look for the next message: a guess */
+	_Atomic int cpu;	 /* where the client's last request came from; -1 */
+	_Atomic unsigned cpu_run; /* so many before it, too */
 	/* The owner's. */
 	uint8_t *rx;
 	size_t rx_have;
@@ -119,6 +121,7 @@ extern struct gofer_server {
 
 struct worker {
 	uint8_t *rx, *tx;
+	int cpu; /* runs only there; -1: anywhere */
 	struct p9_msg t, r;
 };
 #define GOFER_WORKERS_DEFAULT 3

@@ -7,6 +7,10 @@
  *		own it again, unarmed, and look for the next for a short while, if that has paid
  *		lately: waking a sleeping worker costs ten times what serving a lookup does
  *
+ * That cost is another CPU's, which has to be woken. A client that waits for its reply leaves its own
+ * CPU free, so when several requests in a row came from one CPU, the worker moves there (the tag
+ * tells, see abi/p9/p9.h), and neither side spins: client and worker take turns.
+ *
  * So requests of one connection are served concurrently and replies overtake each other, but
  * messages are *noted* in the order of their arrival: a Tflush always finds the request it means,
  * unless that was answered already. No worker waits for another: Tflush leaves its tag with the
@@ -121,6 +125,36 @@ static int inflight_end(struct conn *c, struct worker *w, struct inflight *f)
 	return err;
 }
 
+static void note_cpu(struct conn *c, uint16_t tag)
+{
+	int cpu = P9_TAG_CPU(tag);
+
+	if (cpu == c->cpu) {
+		c->cpu_run++;
+	} else {
+		c->cpu = cpu;
+		c->cpu_run = 0;
+	}
+}
+
+/* To where the requests come from, if they keep coming from there. True: we are there. */
+static bool worker_follow(struct worker *w, struct conn *c)
+{
+	int cpu = c->cpu;
+	cpu_set_t set;
+
+	if (cpu < 0 || c->cpu_run < P9_FOLLOW_AFTER || !gofer_server.may_spin)
+		return false;
+	if (w->cpu == cpu)
+		return true;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) < 0)
+		return false;
+	w->cpu = cpu;
+	return true;
+}
+
 /* Decodes what is in w->rx and notes it as in flight. */
 static int request_begin(struct conn *c, struct worker *w, size_t len, struct inflight *f)
 {
@@ -135,6 +169,7 @@ static int request_begin(struct conn *c, struct worker *w, size_t len, struct in
 		w->t.type = 0; /* unknown: refused by the dispatcher */
 	if (w->t.type == P9_tflush)
 		return 0;
+	note_cpu(c, w->t.tag);
 	f->tag = w->t.tag;
 	f->answered = false;
 	list_init(&f->flushes);
@@ -238,7 +273,7 @@ static void worker_serve(struct worker *w, struct conn *c)
 		return;
 	if (conn_own(c)) {
 		n = worker_receive(w, c, false);
-		while (n > 0 && gofer_server.may_spin)
+		while (n > 0 && gofer_server.may_spin && !worker_follow(w, c))
 			n = worker_spin(w, c);
 	}
 	conn_put(c);
@@ -278,6 +313,8 @@ static int workers_start(unsigned n)
 		pthread_t t;
 
 		err = w ? worker_init(w) : -ENOMEM;
+		if (!err)
+			w->cpu = -1;
 		if (!err)
 			err = -pthread_create(&t, &attr, worker_main, w);
 		if (err && i > 0)

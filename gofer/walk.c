@@ -116,7 +116,7 @@ int serve_lookup(struct request *req, const struct p9_tlookup *t, struct p9_rloo
 	struct conn *c = req->conn;
 	AUTO(fid) struct fid *cur = fid_lookup(c, t->fid);
 	bool bind = !(t->flags & P9_LOOKUP_STAT);
-	struct fid hop = {.fd = -1}; /* where the walk is when it binds nothing */
+	struct fid hop = {.fd = -1}; /* where the walk is when it bound nothing there */
 	const struct fid *at = cur;
 	struct stat st;
 	int fd, err = 0;
@@ -145,7 +145,7 @@ int serve_lookup(struct request *req, const struct p9_tlookup *t, struct p9_rloo
 			break;
 		}
 		traits = host_traits(at, fd, &st);
-		if (bind) {
+		if (bind && !(t->flags & P9_LOOKUP_PARENTS && i + 1 == t->names.n)) {
 			err = fid_bind(c, t->newfid + i, fd, &st, traits, &next);
 			if (err)
 				break;
@@ -165,7 +165,7 @@ int serve_lookup(struct request *req, const struct p9_tlookup *t, struct p9_rloo
 			break;
 	}
 	r->ecode = (uint32_t)-err;
-	if (!err && bind && cur->type == S_IFLNK && r->attrs.n > 0) {
+	if (!err && bind && at == cur && cur->type == S_IFLNK && r->attrs.n > 0) {
 		/* Somewhere in tx that encoding the attributes does not reach before it copies
 		 * this. */
 		char *text = (char *)req->tx + P9_SMALL_MAX;

@@ -15,6 +15,14 @@
 #define P9_VERSION "9P2000.L"
 #define P9_VERSION_SENTRY "9P2000.L.sentry"
 #define P9_NOTAG 0xffffU
+/* The extension: the high byte of a request's tag is a hint, 1 + the CPU that the client runs on (0:
+ * not told). */
+#define P9_TAG(n, cpu) ((uint16_t)((n) | ((cpu) < 255 ? (cpu) + 1 : 0) << 8))
+#define P9_TAG_NUM(tag) ((tag) & 0xff)
+#define P9_TAG_CPU(tag) (((tag) >> 8) - 1) /* negative: not told */
+/* A server that has seen so many requests in a row from one CPU may move there: a client that is
+ * waiting leaves it the CPU, and nobody has to wake another. */
+#define P9_FOLLOW_AFTER 3
 #define P9_NOFID 0xffffffffU
 #define P9_NOID 0xffffffffU /* no uid or gid */
 #define P9_MAXWELEM 16
@@ -52,7 +60,7 @@ enum { P9_LOCK_RDLCK = 0, P9_LOCK_WRLCK = 1, P9_LOCK_UNLCK = 2 };
 enum { P9_LOCK_SUCCESS = 0, P9_LOCK_BLOCKED = 1, P9_LOCK_ERROR = 2 };
 
 /* Extensions */
-enum { P9_LOOKUP_STAT = 1 << 0, P9_LOOKUP_OPEN = 1 << 1 };
+enum { P9_LOOKUP_STAT = 1 << 0, P9_LOOKUP_OPEN = 1 << 1, P9_LOOKUP_PARENTS = 1 << 2 };
 enum {
 	P9_LIST_DIRS = 1 << 0, /* attributes of directories */
 	P9_LIST_ATTRS = 1 << 1, /* of all entries */

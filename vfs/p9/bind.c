@@ -50,30 +50,44 @@ static bool is_same(const struct p9_inode *pi, const struct p9_attr *a)
 	return a->qid.path == pi->qid_path && (a->mode & S_IFMT) == inode_type(&pi->i);
 }
 
-/* Walks the route and binds all on it. */
-static int route_bind(struct p9_fs *fs, const struct p9_route *r)
+/* Walks the route and binds the first `bind` on it. *w: what was told; its target and descriptor
+ * are the caller's, also on failure. */
+static int route_walk(struct p9_fs *fs, const struct p9_route *r, unsigned bind, uint32_t flags,
+		      struct p9_walked *w)
 {
 	struct p9_client *c = fs->client;
-	uint32_t first = p9_fid_alloc(c, r->n);
-	struct p9_walked w;
+	uint32_t first = bind ? p9_fid_alloc(c, bind) : P9_NOFID;
 	int err;
 
+	*w = (struct p9_walked){.fd = -1};
 	if (!first)
 		return -ENFILE;
-	err = p9_do_walk(c, r->fid, r->names, r->n, first, false, &w);
+	err = p9_do_walk(c, r->fid, r->names, r->n, first, flags, w);
 	if (err)
-		w = (struct p9_walked){.fd = -1};
-	p9_fid_unused(c, first, r->n, w.n);
-	for (unsigned i = 0; i < w.n; i++) {
-		if (!err && is_same(r->at[i], &w.attrs[i])) {
+		w->n = 0;
+	if (bind)
+		p9_fid_unused(c, first, bind, w->n < bind ? w->n : bind);
+	for (unsigned i = 0; i < w->n; i++) {
+		bool same = !err && is_same(r->at[i], &w->attrs[i]);
+
+		if (!same)
+			err = -ESTALE;
+		if (i < bind && same)
 			p9_bound(r->at[i], first + i);
-			continue;
-		}
-		err = -ESTALE;
-		p9_clunk(c, first + i, false);
+		else if (i < bind)
+			p9_clunk(c, first + i, false);
 	}
-	if (!err && w.n < r->n)
-		err = w.err && w.err != -ENOENT ? w.err : -ESTALE;
+	if (!err && w->n < r->n)
+		err = w->err && w->err != -ENOENT ? w->err : -ESTALE;
+	return err;
+}
+
+/* Binds all on the route. */
+static int route_bind(struct p9_fs *fs, const struct p9_route *r)
+{
+	struct p9_walked w;
+	int err = route_walk(fs, r, r->n, 0, &w);
+
 	if (!err && w.target)
 		p9_keep_link_text(&r->at[r->n - 1]->i, w.target);
 	else
@@ -125,16 +139,14 @@ int p9_open_unbound(struct p9_inode *pi, int *fd)
 	struct p9_walked w;
 	int err = p9_route(&pi->i, &r);
 
-	*fd = -1;
 	if (err || r.n == 0)
 		return err;
-	err = p9_do_walk(p9_conn(&pi->i), r.fid, r.names, r.n, P9_NOFID, true, &w);
-	if (err)
-		return err;
+	err = route_walk(p9_fs(&pi->i), &r, r.n - 1,
+			 P9_LOOKUP_OPEN | (r.n > 1 ? P9_LOOKUP_PARENTS : P9_LOOKUP_STAT), &w);
 	free(w.target);
-	if (w.n == r.n && is_same(pi, &w.attrs[r.n - 1]))
-		*fd = w.fd;
-	else if (w.fd >= 0)
+	if (err && w.fd >= 0)
 		close(w.fd);
-	return 0;
+	else
+		*fd = w.fd;
+	return err;
 }

@@ -96,7 +96,7 @@ static int ecode_err(uint32_t ecode)
 }
 
 int p9_do_walk(struct p9_client *c, uint32_t dfid, const struct p9_str *names, unsigned n,
-               uint32_t newfid, bool to_read, struct p9_walked *out)
+               uint32_t newfid, uint32_t flags, struct p9_walked *out)
 {
 	AUTO_CALL call = NULL;
 	struct p9_rlookup *r;
@@ -115,8 +115,7 @@ int p9_do_walk(struct p9_client *c, uint32_t dfid, const struct p9_str *names, u
 		return -ENOMEM;
 	call->t.tlookup.fid = dfid;
 	call->t.tlookup.newfid = newfid;
-	call->t.tlookup.flags = (newfid == P9_NOFID ? P9_LOOKUP_STAT : 0) |
-	                        (to_read ? P9_LOOKUP_OPEN : 0);
+	call->t.tlookup.flags = flags;
 	call->t.tlookup.names.n = (uint16_t)n;
 	memcpy(call->t.tlookup.names.a, names, n * sizeof(*names));
 	err = p9_rpc(call);
@@ -130,7 +129,7 @@ int p9_do_walk(struct p9_client *c, uint32_t dfid, const struct p9_str *names, u
 	memcpy(out->attrs, r->attrs.a, out->n * sizeof(*out->attrs));
 	if (r->target.len > 0 && r->target.len < 4096 && !memchr(r->target.p, 0, r->target.len))
 		out->target = strndup(r->target.p, r->target.len);
-	if (to_read && r->donated == P9_DONATED_READ && out->n == n)
+	if ((flags & P9_LOOKUP_OPEN) && r->donated == P9_DONATED_READ && out->n == n)
 		out->fd = call_take_fd(call);
 	return 0;
 }

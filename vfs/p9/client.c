@@ -25,6 +25,8 @@
 
 #include "abi/base/log.h"
 
+_Static_assert(P9_CALLS_MAX == 256, "P9_TAG_NUM");
+
 bool p9_client_extended(const struct p9_client *c)
 {
 	return c->extended;
@@ -136,12 +138,30 @@ static ssize_t call_encode(struct p9_call *call, uint8_t **buf)
 	return n;
 }
 
+/* Tells the peer where we run. */
+static void call_tag(struct p9_call *call)
+{
+	struct p9_client *c = call->client;
+	int cpu = c->may_spin ? sched_getcpu() : -1;
+
+	call->t.tag = P9_TAG(P9_TAG_NUM(call->t.tag), cpu);
+	if (cpu == c->cpu) {
+		c->cpu_run++;
+	} else {
+		c->cpu = cpu;
+		c->cpu_run = 0;
+	}
+}
+
 int p9_call_send(struct p9_call *call)
 {
 	struct p9_client *c = call->client;
 	uint8_t *buf;
-	ssize_t n = call_encode(call, &buf);
+	ssize_t n;
 	int err;
+
+	call_tag(call);
+	n = call_encode(call, &buf);
 
 	if (n < 0)
 		return (int)n;
@@ -166,9 +186,11 @@ static bool deliver_locked(struct p9_client *c, size_t len, int *fd)
 
 	p9_take(&cur, 5);
 	p9_get_u16(&cur, &tag);
-	if (tag >= c->ncalls || c->calls[tag]->state != CALL_SENT)
+	if (P9_TAG_NUM(tag) >= c->ncalls)
 		return false;
-	call = c->calls[tag];
+	call = c->calls[P9_TAG_NUM(tag)];
+	if (call->state != CALL_SENT || call->t.tag != tag)
+		return false;
 	if (len > sizeof(call->rx_small)) {
 		call->rx = malloc(len);
 		if (!call->rx) {

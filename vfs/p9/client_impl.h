@@ -14,6 +14,8 @@ struct p9_client {
 	uint8_t *rx;	      /* the leader's */
 	unsigned spin_ns;     /* the leader's: how long to look before it sleeps */
 	unsigned spin_skips;
+	_Atomic int cpu;      /* of the last request; -1 */
+	_Atomic unsigned cpu_run; /* so many before it came from there, too */
 
 	struct mutex mu; /* all below */
 	struct cond call_freed;

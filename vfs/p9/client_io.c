@@ -90,7 +90,8 @@ static ssize_t recv_piece(struct p9_client *c, uint8_t *buf, size_t n, int *fd)
 	struct cmsghdr *cm;
 	ssize_t got;
 
-	got = c->may_spin ? recv_spin(c, &msg) : -1;
+	/* A peer that follows us to this CPU needs it. */
+	got = c->may_spin && c->cpu_run < P9_FOLLOW_AFTER ? recv_spin(c, &msg) : -1;
 	if (got < 0)
 		do
 			got = recvmsg(c->sock, &msg, MSG_CMSG_CLOEXEC);

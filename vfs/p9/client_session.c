@@ -110,6 +110,7 @@ int p9_client_new(int sock, const char *aname, struct p9_client **out, struct p9
 	c->next_fid = P9_ROOT_FID + 1;
 	c->may_spin = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) > 1;
 	c->spin_ns = P9_SPIN_MAX_NS;
+	c->cpu = -1;
 	mutex_init(&c->mu, LOCK_P9);
 	mutex_init(&c->send_mu, LOCK_NONE);
 	cond_init(&c->call_freed);

@@ -106,7 +106,7 @@ static int lookup_walk(struct inode *dir, const struct p9_str *names, unsigned n
 	}
 	if (!fid)
 		return -ENFILE;
-	err = p9_do_walk(c, dfid, names, n, fid, walk_to_read, &w);
+	err = p9_do_walk(c, dfid, names, n, fid, walk_to_read ? P9_LOOKUP_OPEN : 0, &w);
 	if (err)
 		w = (struct p9_walked){.fd = -1};
 	else

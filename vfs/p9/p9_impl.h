@@ -177,11 +177,11 @@ struct p9_walked {
 	int fd;		/* of the last, for reading, or -1 */
 	struct p9_attr attrs[P9_AHEAD_MAX];
 };
-/* to_read: a regular file at the end is wanted open. Walks names (1 to P9_AHEAD_MAX; a plain
- * server: the first) and binds newfid, newfid+1, ...; P9_NOFID: only attributes. 0, also if *
- * nothing was found; the numbers that were not bound are the caller's to give back. */
+/* Walks names (1 to P9_AHEAD_MAX; a plain server: the first) and binds newfid, newfid+1, ... as
+ * flags (P9_LOOKUP_*) say. 0, also if nothing was found; the numbers that were not bound are the
+ * caller's to give back. */
 int p9_do_walk(struct p9_client *c, uint32_t dfid, const struct p9_str *names, unsigned n,
-	       uint32_t newfid, bool to_read, struct p9_walked *out);
+	       uint32_t newfid, uint32_t flags, struct p9_walked *out);
 int p9_do_getattr(struct p9_client *c, uint32_t fid, struct p9_attr *out);
 int p9_do_setattr(struct p9_client *c, const struct p9_tsetattr *t);
 /* flags: O_RDONLY, O_WRONLY, O_RDWR. A checked descriptor of a regular file; -EOPNOTSUPP: the

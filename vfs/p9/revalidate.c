@@ -89,7 +89,8 @@ static int ask(struct inode *dir, const char *name, size_t len, struct p9_attr *
 
 	if (seen_take(fs, p9_inode(dir)->qid_path, &names[0], &err, attr))
 		return err;
-	err = p9_do_walk(fs->client, p9_fid_known(p9_inode(dir)), names, n, P9_NOFID, false, &w);
+	err = p9_do_walk(fs->client, p9_fid_known(p9_inode(dir)), names, n, P9_NOFID,
+	                 P9_LOOKUP_STAT, &w);
 	if (err)
 		return err;
 	free(w.target);
