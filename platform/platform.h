@@ -230,6 +230,9 @@ struct pf_ops {
 	/* The most that the stub process of t, stopped in a system call, has had resident; its own word
 	 * for it. 0: space_rss() must be asked. May be NULL. */
 	uint64_t (*thread_maxrss)(struct pf_thread *t);
+	/* Where t's host thread was last, by its own word: its S had better begin there. -1: not known.
+	 * May be NULL. A thread's first run() expects that others have chosen the CPUs of the caller. */
+	int (*thread_cpu)(struct pf_thread *t);
 	struct pf_space *(*thread_space)(struct pf_thread *t);
 };
 

@@ -198,6 +198,9 @@ void handover_born(struct pf_thread *t, unsigned n)
 /* False: nothing was handed over, *ev is set. */
 static bool run_begin(struct pf_thread *t, struct pf_event *ev, uint64_t *spin)
 {
+	if (!t->has_run)
+		regime_forget_place();
+	t->has_run = true;
 	if (t->born_running) {
 		t->born_running = false;
 		thread_follow(t);

@@ -25,10 +25,29 @@
 /* What an event is about: one of these, or a process by its number (reap.c). */
 enum { TAG_STOP, TAG_LISTENER };
 
-void approval_add(struct platform *p, struct approval *a)
+/* The helper sleeps, as a rule: so it is woken on t's CPU. Elsewhere it would not only wake a CPU: the
+ * host wakes t where the answer was given, and S would have to follow. */
+static void helper_near_locked(struct platform *p, struct pf_thread *t)
 {
+	int cpu = seccomp_thread_cpu(t);
+	cpu_set_t set;
+
+	if (cpu < 0 || cpu == p->helper_cpu || !p->helper_tid)
+		return;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(p->helper_tid, sizeof(set), &set);
+	p->helper_cpu = cpu;
+}
+
+void approval_add(struct pf_thread *t, struct approval *a)
+{
+	struct platform *p = t->space->p;
+
+	a->tid = t->tid;
 	AUTO_LOCK(&p->mu);
 	list_push_back(&p->approvals, &a->link);
+	helper_near_locked(p, t);
 }
 
 void approval_remove(struct platform *p, struct approval *a)
@@ -104,6 +123,9 @@ static void *helper_main(void *arg)
 	struct platform *p = arg;
 	struct epoll_event ev[16];
 
+	mutex_lock(&p->mu);
+	p->helper_tid = (pid_t)syscall(SYS_gettid);
+	mutex_unlock(&p->mu);
 	while (!atomic_load(&p->stopping)) {
 		int n = epoll_wait(p->epoll, ev, 16, -1);
 

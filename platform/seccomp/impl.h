@@ -70,6 +70,8 @@ struct platform {
 	atomic_uint nspinning; /* S threads that spin on another CPU meanwhile */
 
 	pthread_t helper;
+	pid_t helper_tid; /* protected by mu; 0: not there yet */
+	int helper_cpu;	  /* protected by mu: where it is kept; -1: anywhere */
 	atomic_bool stopping_soon, stopping;
 
 	struct mutex zygote_mu; /* one fork of the zygote at a time */
@@ -87,6 +89,8 @@ struct platform {
 	unsigned kits_wanted;	 /* protected by mu: taken and not replaced */
 
 	pthread_t spare_maker;
+	pid_t maker_tid;  /* protected by mu; 0: not there yet */
+	int makers_avoid; /* protected by mu: the CPU that maker and zygote are kept off; -1: none */
 	bool have_spare_maker;
 	struct pf_thread *spare[SPARE_MAX]; /* protected by mu */
 	size_t nspares;			    /* protected by mu */
@@ -198,6 +202,7 @@ struct pf_thread {
 
 	atomic_bool running;	     /* the guest executes, or is about to */
 	bool born_running; /* only S: it was handed over when it was born */
+	bool has_run;	   /* only S */
 	bool pinned;	   /* only S: to the CPU of the S that took it, which it is to start on */
 	atomic_bool interrupted;
 	atomic_uint_least64_t interrupted_at;
@@ -321,6 +326,7 @@ void thread_enlist(struct pf_thread *t);
 void thread_copy(struct pf_thread *dst, struct pf_thread *src);
 /* Of a stub thread that sleeps: it will wake where its S is, and not wake another CPU. */
 void thread_pin(struct pf_thread *t);
+int seccomp_thread_cpu(struct pf_thread *t);
 void thread_unpin(struct pf_thread *t);
 /* S of a thread that was born running: goes to where that is. */
 void thread_follow(struct pf_thread *t);
@@ -369,6 +375,8 @@ unsigned regime_yields(struct pf_thread *t);
 void regime_reported(struct pf_thread *t, bool hit);
 void regime_place(struct pf_thread *t);
 void regime_unplace(struct platform *p);
+/* Somebody else may have said where the calling thread is to run. */
+void regime_forget_place(void);
 
 /* calls.c */
 /* Runs `n` commands after those already queued; results in cmd[].ret. -ESRCH: the stub died. */
@@ -420,5 +428,6 @@ uint64_t seccomp_thread_maxrss(struct pf_thread *t);
 int thread_start(pthread_t *out, void *(*fn)(void *), struct platform *p);
 int helper_start(struct platform *p);
 void helper_stop(struct platform *p);
-void approval_add(struct platform *p, struct approval *a);
+/* t may do this clone. */
+void approval_add(struct pf_thread *t, struct approval *a);
 void approval_remove(struct platform *p, struct approval *a);

@@ -38,6 +38,7 @@ static int seccomp_start(const struct pf_config *cfg, struct platform **out)
 		return -ENOMEM;
 	p->cfg = *cfg;
 	p->listener = p->epoll = p->event = -1;
+	p->makers_avoid = p->helper_cpu = -1;
 	p->orphans_of = cfg->have_pid_namespace ? 0 : getpid();
 	p->procfd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	mutex_init(&p->zygote_mu, LOCK_NONE);
@@ -184,6 +185,7 @@ const struct pf_ops platform_seccomp = {
 	.thread_cpu_time = seccomp_thread_cpu_time,
 	.space_cpu_time = seccomp_space_cpu_time,
 	.space_rss = seccomp_space_rss,
+	.thread_cpu = seccomp_thread_cpu,
 	.thread_maxrss = seccomp_thread_maxrss,
 	.thread_space = seccomp_thread_space,
 };

@@ -83,6 +83,11 @@ void regime_unplace(struct platform *p)
 		placed = NOWHERE;
 }
 
+void regime_forget_place(void)
+{
+	placed = NOWHERE;
+}
+
 /* S near T or away from it, as the regime wants. */
 void regime_place(struct pf_thread *t)
 {

@@ -215,7 +215,7 @@ static int child_clone(struct pf_thread *caller, struct pf_thread *child)
 		.op = CMD_FORK,
 		.a = {slot_guest_addr(0) + child->uc_off, s->p->orphans_of},
 	};
-	struct approval a = {.tid = caller->tid, .flags = STUB_CLONE_PROCESS};
+	struct approval a = {.flags = STUB_CLONE_PROCESS};
 	int r;
 
 	AUTO(fd) int theirs = steal_fd(&s->their_sock);
@@ -223,7 +223,7 @@ static int child_clone(struct pf_thread *caller, struct pf_thread *child)
 	r = space_send_fds(parent, (int[]){s->arena_fd, theirs}, 2);
 	if (r)
 		return r;
-	approval_add(s->p, &a);
+	approval_add(caller, &a);
 	r = commands_run(caller, &cmd, 1);
 	approval_remove(s->p, &a);
 	if (r)
@@ -312,6 +312,8 @@ int space_blank(struct platform *p, struct pf_space **space, struct pf_thread **
 		(*thread)->regs.eflags = 0x202;
 		seccomp_fpu_reset(*thread);
 	}
+	/* It sleeps then, and takes no turns with those who work. */
+	seccomp_will_block(p->zygote_thread);
 	return r;
 }
 
@@ -321,10 +323,15 @@ int seccomp_space_new(struct platform *p, struct pf_space **space, struct pf_thr
 
 	if (!p->have_spare_maker)
 		seccomp_reap(p);
-	if (!t)
-		return space_blank(p, space, thread);
-	thread_pin(t);
-	*space = t->space;
-	*thread = t;
+	if (t) {
+		*space = t->space;
+		*thread = t;
+	} else {
+		int r = space_blank(p, space, thread);
+
+		if (r)
+			return r;
+	}
+	thread_pin(*thread);
 	return 0;
 }

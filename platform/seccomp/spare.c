@@ -2,8 +2,30 @@
 #include "platform/seccomp/impl.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "abi/base/log.h"
+
+/* The maker's work is for later, what the taker does is waited for: while a CPU is to spare they don't share
+ * one. Both sleep, as a rule, so this moves nobody; what the spares inherit, thread_pin() ends. */
+static void makers_send_away_locked(struct platform *p)
+{
+	int cpu = sched_getcpu();
+	cpu_set_t set = p->cpus;
+
+	if (p->ncpu < 2 || cpu < 0 || cpu >= CPU_SETSIZE || !p->maker_tid)
+		return;
+	if (atomic_load_explicit(&p->nactive, memory_order_relaxed) > p->ncpu)
+		cpu = -1;
+	if (cpu == p->makers_avoid)
+		return;
+	if (cpu >= 0)
+		CPU_CLR(cpu, &set);
+	sched_setaffinity(p->maker_tid, sizeof(set), &set);
+	sched_setaffinity(p->zygote_thread->tid, sizeof(set), &set);
+	p->makers_avoid = cpu;
+}
 
 struct pf_thread *spare_take(struct platform *p)
 {
@@ -20,6 +42,7 @@ struct pf_thread *spare_take(struct platform *p)
 			t = NULL;
 		}
 	} while (!t);
+	makers_send_away_locked(p);
 	cond_signal(&p->spare_taken);
 	return t;
 }
@@ -29,6 +52,7 @@ static void *maker_main(void *arg)
 	struct platform *p = arg;
 
 	mutex_lock(&p->mu);
+	p->maker_tid = (pid_t)syscall(SYS_gettid);
 	while (!atomic_load(&p->stopping_soon)) {
 		struct pf_space *s;
 		struct pf_thread *t;

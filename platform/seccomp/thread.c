@@ -79,13 +79,12 @@ static int thread_clone(struct pf_thread *caller, struct pf_thread *t)
 {
 	uint64_t uc = slot_guest_addr(t->slot_index) + t->uc_off;
 	struct slot_cmd cmd = {.op = CMD_THREAD, .a = {uc}};
-	struct approval a = {.tid = caller->tid,
-			     .flags = STUB_CLONE_THREAD,
+	struct approval a = {.flags = STUB_CLONE_THREAD,
 			     .stack = (uc - 256) & ~15UL};
 	struct platform *p = t->space->p;
 	int r;
 
-	approval_add(p, &a);
+	approval_add(caller, &a);
 	r = commands_run(caller, &cmd, 1);
 	approval_remove(p, &a);
 	if (r)
@@ -231,16 +230,26 @@ void thread_copy(struct pf_thread *dst, struct pf_thread *src)
 	dst->gs_seen = ~0UL; /* the host thread inherits src's slot there */
 }
 
+/* Also what it inherited from a zygote that was sent elsewhere (spare.c) ends with that. */
 void thread_pin(struct pf_thread *t)
 {
 	int cpu = sched_getcpu();
 	cpu_set_t set;
 
-	if (cpu < 0 || t->space->p->ncpu < 2)
+	if (cpu < 0 || cpu >= CPU_SETSIZE || t->space->p->ncpu < 2)
 		return;
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
-	t->pinned = sched_setaffinity(t->tid, sizeof(set), &set) == 0;
+	t->pinned = true;
+	sched_setaffinity(t->tid, sizeof(set), &set);
+}
+
+int seccomp_thread_cpu(struct pf_thread *t)
+{
+	const struct platform *p = t->space->p;
+	uint32_t cpu = __atomic_load_n(&t->slot->cpu, __ATOMIC_RELAXED);
+
+	return p->ncpu > 1 && cpu < CPU_SETSIZE && CPU_ISSET(cpu, &p->cpus) ? (int)cpu : -1;
 }
 
 void thread_unpin(struct pf_thread *t)

@@ -98,6 +98,7 @@ static void signals_reset(struct task *t, struct sighand *fresh)
 static void address_space_switch(struct task *t, struct exec_image *img)
 {
 	struct mm *old = t->mm;
+	bool vforked = !t->tg->owns_space && t->vfork_parent;
 
 	if (old) {
 		if (t->tg->owns_space)
@@ -111,7 +112,7 @@ static void address_space_switch(struct task *t, struct exec_image *img)
 		memcpy(t->comm, img->comm, sizeof(t->comm));
 		t->comm[sizeof(t->comm) - 1] = '\0';
 	}
-	task_switch_pt(t, img->thread);
+	task_switch_pt(t, img->thread, !vforked);
 	if (old)
 		mm_put(old);
 }

@@ -321,7 +321,7 @@ static void address_space_leave(struct task *t, bool last)
 		AUTO_LOCK(&kernel->tasks_lock);
 		task_leave_space_locked(t, NULL, last);
 	}
-	task_switch_pt(t, NULL);
+	task_switch_pt(t, NULL, true);
 	mm_put(mm);
 }
 

@@ -112,7 +112,7 @@ static void init_discard(struct task *t)
 {
 	cpu_limit_exit(t->tg);
 	if (t->pt)
-		task_switch_pt(t, NULL);
+		task_switch_pt(t, NULL, true);
 	if (t->mm)
 		mm_put(t->mm);
 	if (t->files)

@@ -119,8 +119,9 @@ void task_account_exit_locked(struct task *t)
 	t->s_clock = 0;
 }
 
-/* The old stub thread's time stays with the task, if anybody can still ask for it. */
-void task_switch_pt(struct task *t, struct pf_thread *pt)
+/* The old stub thread's time stays with the task, if anybody can still ask for it. Not counted: the
+ * process that the address space belonged to has it already. */
+void task_switch_pt(struct task *t, struct pf_thread *pt, bool counted)
 {
 	const struct pf_ops *ops = kernel->pf_ops;
 	uint64_t u = 0, s = 0;
@@ -129,7 +130,7 @@ void task_switch_pt(struct task *t, struct pf_thread *pt)
 	{
 		AUTO_LOCK(&t->pt_lock);
 		old = t->pt;
-		if (old && (pt || !t->tg->owns_space) && ops->thread_cpu_time(old, &u, &s) == 0) {
+		if (old && counted && (pt || !t->tg->owns_space) && ops->thread_cpu_time(old, &u, &s) == 0) {
 			t->utime_base += u;
 			t->stime_base += s;
 		}

@@ -2,6 +2,7 @@
  * several times what waking one does, and its stack's pages are there already. */
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -21,6 +22,7 @@ struct s_thread {
 	struct list node;	/* on `idle` */
 	_Atomic(struct task *) next;
 	_Atomic uint32_t word;	/* bumped when next was set */
+	pid_t tid;
 };
 
 static struct mutex idle_lock = MUTEX_INIT(LOCK_NONE);
@@ -76,6 +78,7 @@ static void *s_thread_main(void *arg)
 	clockid_t clock = 0;
 
 	pthread_getcpuclockid(pthread_self(), &clock);
+	s->tid = (pid_t)syscall(SYS_gettid);
 	for (;;) {
 		uint32_t seen;
 
@@ -90,6 +93,19 @@ static void *s_thread_main(void *arg)
 	}
 	free(s);
 	return NULL;
+}
+
+/* Near its stub thread from the start: an S thread that sleeps is moved without work for anybody. */
+static void s_thread_place(struct s_thread *s, struct task *t)
+{
+	int cpu = kernel->pf_ops->thread_cpu ? kernel->pf_ops->thread_cpu(t->pt) : -1;
+	cpu_set_t set;
+
+	if (cpu < 0 || t->born_running)
+		return;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(s->tid, sizeof(set), &set);
 }
 
 static int s_thread_new(struct task *t)
@@ -124,6 +140,7 @@ int task_start_thread(struct task *t)
 	if (kernel->pf_ops->release)
 		kernel->pf_ops->release(t->pt);
 	if (s) {
+		s_thread_place(s, t);
 		atomic_store(&s->next, t);
 		atomic_fetch_add(&s->word, 1);
 		word_wake(&s->word);

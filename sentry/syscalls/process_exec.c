@@ -88,7 +88,9 @@ static ssize_t string_read(struct task *t, struct string_budget *b, struct gptr 
 	*out = block_find(&b->block, p.v, &len);
 	if (*out)
 		return (ssize_t)len;
-	got = copy_from_guest_partial(t, b->block.bytes, p, sizeof(b->block.bytes));
+	/* To the end of the page: beyond it there may be nothing, which would take long to find out. */
+	got = copy_from_guest_partial(t, b->block.bytes, p,
+				      sizeof(b->block.bytes) - p.v % sizeof(b->block.bytes));
 	b->block.base = p.v;
 	b->block.len = got > 0 ? (size_t)got : 0;
 	*out = block_find(&b->block, p.v, &len);
@@ -119,8 +121,9 @@ static int strings_copy(struct task *t, struct string_budget *b, struct gptr vec
 	int err = strings_add(s, NULL, 0);
 
 	while (err == 0 && !gptr_null(vec)) {
-		uint64_t p[POINTER_BATCH];
-		ssize_t got = copy_from_guest_partial(t, p, vec, sizeof(p));
+		uint64_t p[POINTER_BATCH], page = GUEST_PAGE_SIZE - vec.v % GUEST_PAGE_SIZE;
+		size_t want = page >= sizeof(p[0]) && page < sizeof(p) ? page : sizeof(p);
+		ssize_t got = copy_from_guest_partial(t, p, vec, want);
 		size_t n = got < 0 ? 0 : (size_t)got / sizeof(p[0]);
 
 		if (n == 0)
