@@ -92,7 +92,7 @@ struct pf_identity {
 
 /* How a forked thread begins that need not wait for its S. */
 struct pf_birth {
-	uint64_t rsp, fs_base;	 /* 0: the caller's */
+	uint64_t rsp;		 /* 0: the caller's */
 	struct pf_identity id;
 	struct gptr tid_addr;	 /* where it finds id.tid; null: nowhere */
 };

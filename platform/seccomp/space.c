@@ -255,8 +255,6 @@ static void child_hand_over(struct pf_thread *t, const struct pf_birth *b)
 	t->regs.orig_rax = -1;
 	if (b->rsp)
 		t->regs.rsp = b->rsp;
-	if (b->fs_base)
-		t->regs.fs_base = b->fs_base;
 	seccomp_publish(t, &b->id);
 	handover_born(t, child_tid_command(t, b));
 }

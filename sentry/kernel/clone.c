@@ -5,6 +5,7 @@
  * and sleeps in nothing before. What was built is taken apart by task_put-like steps in
  * child_discard() if a step fails. */
 #include <errno.h>
+#include <poll.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -143,49 +144,12 @@ static int child_sighand(struct task *c, struct task *t, uint64_t f)
 	return 0;
 }
 
-/* Where nobody may have to do anything to a child before it runs, it need not be waited for: it runs
- * while we are still at putting it into the tree. What it asks for meanwhile waits for its S thread. */
-static int child_mm_run(struct task *c, struct task *t, const struct clone_args_kernel *a)
+static int child_mm(struct task *c, struct task *t, uint64_t f)
 {
-	struct pf_birth b = {
-		.rsp = a->stack,
-		.fs_base = a->flags & CLONE_SETTLS ? a->tls.v : 0,
-		.id = {
-			.tgid = c->tid,
-			.tid = c->tid,
-			.ppid = t->tg->tgid,
-			.uid = c->cred->uid,
-			.euid = c->cred->euid,
-			.gid = c->cred->gid,
-			.egid = c->cred->egid,
-			.answers_allowed = t->identity.answers_allowed,
-		},
-	};
 	int err;
 
-	if (a->flags & CLONE_CHILD_SETTID)
-		b.tid_addr = a->child_tid;
-	err = mm_fork_run(t, &b, &c->mm, &c->pt);
-	if (err)
-		return err;
-	c->identity = b.id;
-	c->born_running = true;
-	atomic_store(&c->run_seq, 1);
-	return 0;
-}
-
-static int child_mm(struct task *c, struct task *t, const struct clone_args_kernel *a)
-{
-	uint64_t f = a->flags;
-	int err;
-
-	if (!(f & CLONE_VM)) {
-		err = -EFAULT;
-		if (kernel->pf_ops->space_fork_run && !t->ptrace && !t->seccomp &&
-		    !(f & (CLONE_PARENT | CLONE_PTRACE | CLONE_PIDFD)) && !(f & CLONE_SETTLS && !a->tls.v))
-			err = child_mm_run(c, t, a);
-		return err == -EFAULT ? mm_fork(t, &c->mm, &c->pt) : err;
-	}
+	if (!(f & CLONE_VM))
+		return mm_fork(t, &c->mm, &c->pt);
 	err = kernel->pf_ops->thread_new(t->pt, &c->pt);
 	if (err == 0)
 		c->mm = mm_get(t->mm);
@@ -287,7 +251,9 @@ static int child_reserve(struct task *c, struct task *t)
 	return 0;
 }
 
-static int child_build(struct task *t, const struct clone_args_kernel *a, struct task **out)
+/* All but the memory of a child that will be born running. */
+static int child_build(struct task *t, const struct clone_args_kernel *a, bool later,
+		       struct task **out)
 {
 	uint64_t f = a->flags;
 	struct thread_group *tg = f & CLONE_THREAD ? thread_group_get(t->tg) : thread_group_alloc();
@@ -305,8 +271,8 @@ static int child_build(struct task *t, const struct clone_args_kernel *a, struct
 		err = child_namespaces(c, t, f);
 	if (err == 0)
 		err = child_sighand(c, t, f);
-	if (err == 0)
-		err = child_mm(c, t, a);
+	if (err == 0 && !later)
+		err = child_mm(c, t, f);
 	if (err < 0) {
 		child_discard(c);
 		return err;
@@ -318,7 +284,7 @@ static int child_build(struct task *t, const struct clone_args_kernel *a, struct
 		if (!(f & CLONE_VM))
 			thread_group_owns_space(tg);
 	}
-	if (!c->born_running)
+	if (!later)
 		child_registers(c, a);
 	if (f & CLONE_CHILD_SETTID)
 		c->set_child_tid = a->child_tid;
@@ -371,10 +337,9 @@ static int tree_enter(struct task *c, struct task *t, uint64_t f, int event)
 	return 0;
 }
 
-/* No S thread could be had: c leaves as if killed before it ran. */
-static void tree_leave(struct task *c, struct task *t)
+/* No S thread or no memory could be had: c leaves as if killed before it ran. */
+static void tree_leave_locked(struct task *c, struct task *t)
 {
-	AUTO_LOCK(&kernel->tasks_lock);
 
 	t->vfork_waiting = false;
 	c->vfork_parent = NULL;
@@ -393,6 +358,85 @@ static void tree_leave(struct task *c, struct task *t)
 		pgrp_move_locked(c->tg, NULL);
 		c->tg->leader = NULL;
 	}
+}
+
+static void tree_leave(struct task *c, struct task *t)
+{
+	mutex_lock(&kernel->tasks_lock);
+	tree_leave_locked(c, t);
+	mutex_unlock(&kernel->tasks_lock);
+	waitq_wake(&t->tg->child_waitq, POLLIN); /* it may have been all that was waited for */
+}
+
+/* ---- children that are born running --------------------------------------------------------- */
+
+/* A fork whose child nobody need do anything to before it runs does not wait for its S thread: it runs as soon
+ * as the host has made it, and what it asks for waits. Others may learn its number from it at once, so
+ * it is in the tree by then, without memory, as those are that exit. */
+static bool may_be_born_running(struct task *t, const struct clone_args_kernel *a)
+{
+	const uint64_t other = CLONE_VM | CLONE_PARENT | CLONE_PTRACE | CLONE_PIDFD | CLONE_SETTLS |
+			       CLONE_PARENT_SETTID | CLONE_NAMESPACES;
+
+	return kernel->pf_ops->space_fork_run && !(a->flags & other) && !t->ptrace && !t->seccomp;
+}
+
+/* What came before there was a host thread to interrupt, it is told of now. */
+static void child_enters_space(struct task *c, struct mm *mm, struct pf_thread *pt,
+			       const struct pf_identity *id)
+{
+	AUTO_LOCK(&kernel->tasks_lock);
+
+	c->mm = mm;
+	{
+		AUTO_LOCK(&c->pt_lock);
+		c->pt = pt;
+		if (id)
+			c->identity = *id;
+	}
+	if (!id)
+		return;
+	if (c->ptrace || c->seccomp)
+		task_republish(c);
+	if (c->work || c->killed)
+		kernel->pf_ops->interrupt(pt);
+}
+
+static int child_birth(struct task *c, struct task *t, const struct clone_args_kernel *a)
+{
+	struct pf_birth b = {
+		.rsp = a->stack,
+		.id = {
+			.tgid = c->tid,
+			.tid = c->tid,
+			.ppid = t->tg->tgid,
+			.uid = c->cred->uid,
+			.euid = c->cred->euid,
+			.gid = c->cred->gid,
+			.egid = c->cred->egid,
+			.answers_allowed = t->identity.answers_allowed,
+		},
+	};
+	struct pf_thread *pt;
+	struct mm *mm;
+	int err;
+
+	if (a->flags & CLONE_CHILD_SETTID)
+		b.tid_addr = a->child_tid;
+	err = mm_fork_run(t, &b, &mm, &pt);
+	if (err == 0) {
+		c->born_running = true;
+		atomic_store(&c->run_seq, 1);
+		child_enters_space(c, mm, pt, &b.id);
+		return 0;
+	}
+	if (err == -EFAULT)
+		err = mm_fork(t, &mm, &pt);
+	if (err == 0) {
+		child_enters_space(c, mm, pt, NULL);
+		child_registers(c, a);
+	}
+	return err;
 }
 
 static void vfork_wait(struct task *t, struct task *c)
@@ -443,12 +487,13 @@ int64_t task_clone(struct task *t, const struct clone_args_kernel *a)
 	struct task *c;
 	int64_t tid;
 	int err = flags_check(t, a->flags), fd, event;
+	bool birth = may_be_born_running(t, a);
 
 	if (err < 0)
 		return err;
 	if (signal_pending(t))
 		return -ERESTARTNOINTR;
-	err = child_build(t, a, &c);
+	err = child_build(t, a, birth, &c);
 	if (err < 0)
 		return err;
 	tid = c->tid;
@@ -464,7 +509,10 @@ int64_t task_clone(struct task *t, const struct clone_args_kernel *a)
 	if (err == 0) {
 		if (!(a->flags & CLONE_THREAD))
 			cpu_limit_update(c->tg);
-		err = task_start_thread(c);
+		if (birth)
+			err = child_birth(c, t, a);
+		if (err == 0)
+			err = task_start_thread(c);
 		if (err < 0) {
 			tree_leave(c, t);
 			cpu_limit_exit(c->tg);
