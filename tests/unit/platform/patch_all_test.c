@@ -153,7 +153,7 @@ static void compare(const char *what, const char *file, const struct patch_site 
 static bool gets_frame(uint64_t nr)
 {
 	static const uint32_t all[] = {SYS_rt_sigreturn, SYS_pause, SYS_clone, SYS_fork, SYS_vfork, SYS_execve,
-				       SYS_kill, SYS_rt_sigsuspend, SYS_tkill, SYS_tgkill, SYS_execveat,
+				       SYS_kill, SYS_rt_sigsuspend, SYS_tkill, SYS_tgkill, SYS_execveat, SYS_exit,
 				       SYS_clone3, SYS_exit};
 
 	for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++)
