@@ -17,8 +17,9 @@
  * thread that stands between two of them would then go on in the middle of the jump. They trap.
  *
  * Which bytes are instructions is known by decoding forward from the start of a function (insn.h), which
- * the file's unwind tables, Go's tables or symbols tell. Padding is dead when the function before it
- * ends in an instruction that never goes on, and it holds nothing but nops or int3.
+ * the file's unwind tables, Go's tables or symbols tell, or calls in functions that are known. Padding is
+ * dead when the function before it ends in an instruction that never goes on, and it holds nothing but
+ * nops or int3.
  *
  * Small segments are scanned as a whole, of large ones only a window around one site.
  *

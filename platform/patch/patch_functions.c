@@ -97,12 +97,12 @@ static void tidy(struct function_list *f)
 	f->n = n;
 }
 
-/* Adds those of `more` that touch nothing in f. Both are tidy; f is afterwards. */
-static int merge(struct function_list *f, const struct function_list *more)
+int functions_merge(struct function_list *f, struct function_list *more)
 {
 	size_t k = 0, n = f->n;
 	struct patch_range *p;
 
+	tidy(more);
 	if (!more->n)
 		return 0;
 	p = realloc(f->range, (n + more->n) * sizeof(*p));
@@ -131,9 +131,8 @@ int functions_find(struct elf_view *v, struct function_list *f)
 		struct function_list more = {.low = f->low, .high = f->high};
 
 		r = source[i](v, &more);
-		tidy(&more);
 		if (r == 0)
-			r = merge(f, &more);
+			r = functions_merge(f, &more);
 		free(more.range);
 	}
 	return r;

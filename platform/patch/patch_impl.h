@@ -47,3 +47,10 @@ int functions_go(struct elf_view *v, struct function_list *f);	    /* patch_gota
 int functions_symbols(struct elf_view *v, struct function_list *f); /* patch_functions.c */
 /* All: in order, disjoint. */
 int functions_find(struct elf_view *v, struct function_list *f);
+/* Adds those of `more` that overlap neither each other nor any in f, which is in order and disjoint before
+ * and after. 0 or -ENOMEM. */
+int functions_merge(struct function_list *f, struct function_list *more);
+/* Adds those that are called, if f does not tell of nearly all of `text`, which is [low, high) of the
+ * file; the program begins at `entry` (patch_called.c). 0 or -ENOMEM. */
+int functions_called(const uint8_t *text, uint64_t low, uint64_t high, uint64_t entry,
+		     struct function_list *f);

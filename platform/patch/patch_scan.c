@@ -332,6 +332,7 @@ int patch_scan(const struct patch_file *file, uint64_t site, uint64_t low, uint6
 	       struct patch_plan *out)
 {
 	struct scan s = {.plan = out, .decoded = SIZE_MAX, .budget = DECODE_MAX};
+	uint64_t entry = UINT64_MAX;
 	struct elf_view v;
 	int r = view_open(&v, file, site);
 
@@ -344,13 +345,17 @@ int patch_scan(const struct patch_file *file, uint64_t site, uint64_t low, uint6
 	s.f = (struct function_list){.low = out->start, .high = out->end};
 	if (r == 0)
 		r = functions_find(&v, &s.f);
+	if (r == 0)
+		entry = view_offset(&v, v.h.e_entry);
 	view_close(&v);
 	clip(&s.f, out->start, out->end);
 	if (r == 0)
-		r = s.f.n ? text_read(file, out) : -ENOENT;
+		r = text_read(file, out);
 	s.text = out->text;
+	if (r == 0 && v.text.p_filesz <= PATCH_WHOLE)
+		r = functions_called(out->text, out->start, out->end, entry, &s.f);
 	if (r == 0)
-		r = scan_functions(&s);
+		r = s.f.n ? scan_functions(&s) : -ENOENT;
 	free(s.f.range);
 	if (r == 0 && !out->nsites)
 		r = -ENOENT;
