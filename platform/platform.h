@@ -186,6 +186,9 @@ struct pf_ops {
 	 * A call with an fd may be run at once by the platform (done() is then called before the
 	 * return). */
 	int (*call_post)(struct pf_thread *t, const struct pf_call *c);
+	/* Any thread that keeps t alive: have all calls posted on t been run, or never will be? A thread
+	 * that sleeps in the sentry has run them. NULL: can't be told. */
+	bool (*calls_ran)(struct pf_thread *t);
 	/* Any thread: waits until all calls posted on t so far have been reported. */
 	void (*call_wait)(struct pf_thread *t);
 

@@ -70,6 +70,13 @@ void calls_abort(struct pf_thread *t)
 		report_locked(t, t->nqueued, true);
 }
 
+bool seccomp_calls_ran(struct pf_thread *t)
+{
+	AUTO_LOCK(&t->call_mu);
+	return !t->nqueued || atomic_load(&t->space->dead) ||
+	       (t->nsent == t->nqueued && sent_are_done(t));
+}
+
 void seccomp_call_wait(struct pf_thread *t)
 {
 	struct slot *s = t->slot;
@@ -128,6 +135,14 @@ int commands_run(struct pf_thread *t, struct slot_cmd *cmd, unsigned n)
 	else
 		calls_collect(t);
 	return r;
+}
+
+void calls_flush(struct pf_thread *t)
+{
+	struct slot_cmd none;
+
+	if (__atomic_load_n(&t->nqueued, __ATOMIC_RELAXED))
+		commands_run(t, &none, 0);
 }
 
 ssize_t commands_copy(struct pf_thread *t, bool write, void *local, uint64_t remote, size_t len)

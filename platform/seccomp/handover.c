@@ -265,6 +265,7 @@ void seccomp_interrupt_clear(struct pf_thread *t)
 
 void seccomp_will_block(struct pf_thread *t)
 {
+	calls_flush(t);
 	window_flush(t);
 	regime_active(t, false);
 	__atomic_store_n(&t->slot->yields, 0, __ATOMIC_RELAXED);

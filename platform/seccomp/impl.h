@@ -389,6 +389,9 @@ void calls_collect(struct pf_thread *t);
 void calls_abort(struct pf_thread *t);
 int64_t seccomp_call(struct pf_thread *t, const struct pf_call *c);
 int seccomp_call_post(struct pf_thread *t, const struct pf_call *c);
+/* Has what is queued run now. */
+void calls_flush(struct pf_thread *t);
+bool seccomp_calls_ran(struct pf_thread *t);
 void seccomp_call_wait(struct pf_thread *t);
 int seccomp_cmpxchg32(struct pf_thread *t, struct gptr addr, uint32_t expect, uint32_t desired,
 		      uint32_t *old);

@@ -170,6 +170,7 @@ const struct pf_ops platform_seccomp = {
 	.will_block = seccomp_will_block,
 	.call = seccomp_call,
 	.call_post = seccomp_call_post,
+	.calls_ran = seccomp_calls_ran,
 	.call_wait = seccomp_call_wait,
 	.read = seccomp_read,
 	.write = seccomp_write,

@@ -245,7 +245,7 @@ int mm_madvise(struct task *t, uint64_t addr, uint64_t len, int advice)
 		return 0;
 	if (advice == MADV_REMOVE)
 		return advise_remove(t, addr, addr + size);
-	mm_op_begin(&op, t);
+	mm_op_begin_range(&op, t, addr, addr + size);
 	err = advise_locked(&op, addr, addr + size, advice);
 	mm_op_end(&op);
 	return err;

@@ -15,6 +15,7 @@ struct mm_failure {
 	struct mm_impl *impl; /* owned while in flight */
 	struct pf_call call;
 	int64_t result;
+	bool busy; /* has an entry (busy.c) */
 };
 
 struct mm_impl *mm_impl_new(void)
@@ -40,6 +41,7 @@ void mm_impl_put(struct mm_impl *impl)
 		impl->failures = f->next;
 		free(f);
 	}
+	busy_free(impl);
 	mutex_destroy(&impl->fail_lock);
 	free(impl);
 }
@@ -51,6 +53,8 @@ static void host_call_done(void *ctx, int64_t result)
 	struct mm_impl *impl = f->impl;
 
 	atomic_fetch_sub(&impl->posted, 1);
+	if (f->busy)
+		busy_remove(impl, f);
 	f->result = result;
 	if (result < 0 && result > -4096 && result != -EINTR) {
 		mutex_lock(&impl->fail_lock);
@@ -71,7 +75,11 @@ static bool host_call_post(struct mm_op *op, const struct pf_call *c)
 
 	if (!f)
 		return false;
-	*f = (struct mm_failure){.impl = impl, .call = *c};
+	*f = (struct mm_failure){.impl = impl, .call = *c, .busy = op->shared};
+	if (f->busy && !busy_add(impl, op->th, c->arg[0], c->arg[1], f)) {
+		free(f);
+		return false;
+	}
 	f->call.done = host_call_done;
 	f->call.ctx = f;
 	ref_get(&impl->ref);
@@ -79,6 +87,8 @@ static bool host_call_post(struct mm_op *op, const struct pf_call *c)
 	if (kernel->pf_ops->call_post(op->th, &f->call) == 0)
 		return true;
 	atomic_fetch_sub(&impl->posted, 1);
+	if (f->busy)
+		busy_remove(impl, f);
 	mm_impl_put(impl);
 	free(f);
 	return false;
@@ -261,9 +271,9 @@ int mm_op_flush(struct mm_op *op)
 	return err;
 }
 
-void mm_op_lock(struct mm_op *op)
+void mm_op_lock(struct mm_op *op, uint64_t start, uint64_t end)
 {
-	mutex_lock(&op->m->map_lock);
+	busy_lock(op, start, end);
 	if (atomic_load(&op->m->impl->failed))
 		settle_failures(op);
 }

@@ -114,6 +114,23 @@ uint64_t layout_search(struct mm *m, uint64_t len, bool low_32bit)
 	return search_up(m, len, m->mmap_base, PF_GUEST_MAX);
 }
 
+/* The next search begins where this one did: what is busy now is free then. */
+uint64_t layout_search_idle(struct mm_op *op, uint64_t len, bool low_32bit)
+{
+	struct mm_impl *impl = op->m->impl;
+	uint64_t addr = layout_search(op->m, len, low_32bit), first = addr + len, hole = 0, below;
+
+	if (!op->shared || low_32bit)
+		return addr;
+	while (addr && (below = busy_below(impl, op->th, addr, addr + len))) {
+		op->skipped = true;
+		addr = search_down(op->m, len, PF_GUEST_MIN, below, &hole);
+	}
+	if (op->skipped)
+		impl->hint = first < op->m->mmap_base ? first : op->m->mmap_base;
+	return addr;
+}
+
 uint64_t layout_search_aligned(struct mm *m, uint64_t len, uint64_t align)
 {
 	uint64_t found = layout_search(m, len + align - GUEST_PAGE_SIZE, false), addr;

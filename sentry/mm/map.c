@@ -89,8 +89,8 @@ static int64_t choose_address(struct mm_op *op, uint64_t addr, uint64_t len, uin
 	/* So that the host can use huge pages. */
 	if ((flags & MAP_ANONYMOUS) && len % HUGE_PAGE == 0 && !(flags & MAP_32BIT))
 		addr = layout_search_aligned(op->m, len, HUGE_PAGE);
-	if (!addr)
-		addr = layout_search(op->m, len, flags & MAP_32BIT);
+	if (!addr || (op->shared && busy_below(op->m->impl, op->th, addr, addr + len)))
+		addr = layout_search_idle(op, len, flags & MAP_32BIT);
 	return addr ? (int64_t)addr : -ENOMEM;
 }
 
@@ -217,7 +217,7 @@ int mm_munmap(struct task *t, uint64_t addr, uint64_t len)
 		return -EINVAL;
 	if (len == 0)
 		return -EINVAL;
-	mm_op_begin(&op, t);
+	mm_op_begin_range(&op, t, addr, addr + page_up(len));
 	err = munmap_locked(&op, addr, addr + page_up(len));
 	mm_op_end(&op);
 	return err;
@@ -359,6 +359,16 @@ static int prepare(struct mmap_args *a, struct file **shm)
 	return err;
 }
 
+static void mmap_begin(struct mm_op *op, struct task *t, const struct mmap_args *a)
+{
+	uint64_t at = page_down(a->addr);
+
+	if (a->flags & MAP_32BIT)
+		mm_op_begin(op, t);
+	else
+		mm_op_begin_range(op, t, at, at ? at + a->len + GUEST_PAGE_SIZE : 0);
+}
+
 int64_t mm_mmap(struct task *t, uint64_t addr, uint64_t len, int prot, int flags,
 		struct file *file, uint64_t offset)
 {
@@ -375,8 +385,13 @@ int64_t mm_mmap(struct task *t, uint64_t addr, uint64_t len, int prot, int flags
 	r = prepare(&a, &shm);
 	if (r)
 		return r;
-	mm_op_begin(&op, t);
+	mmap_begin(&op, t, &a);
 	r = mmap_locked(&op, &a);
+	if (r == -ENOMEM && op.skipped) {
+		mm_op_end(&op);
+		mm_op_begin(&op, t);
+		r = mmap_locked(&op, &a);
+	}
 	if (r >= 0 && (a.prot & PROT_EXEC) && a.host_offset == a.offset)
 		patch_mapped(&op, (uint64_t)r, a.host_fd);
 	mm_op_end(&op);

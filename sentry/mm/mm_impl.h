@@ -6,8 +6,10 @@
  *
  * While one task alone uses the address space, host calls are *posted*: they ride on the reply to
  * the guest and nobody can observe that they come a moment later. The rare failure of a posted
- * call (the host is out of memory or of mappings) is queued and settled at the next operation. When several tasks
- * share the space, each call runs at once, under map_lock, which gives the order that the sequence rule of DESIGN 4.2 asks for. */
+ * call (the host is out of memory or of mappings) is queued and settled at the next operation. When
+ * several tasks share the space, the range of a posted call stays busy until it has run (busy.c), which
+ * gives the order that the sequence rule of DESIGN 4.2 asks for; where the platform can't tell that, and
+ * while somebody waits for a busy range, each call runs at once, under map_lock. */
 #pragma once
 
 #include <errno.h>
@@ -25,6 +27,7 @@
 #define VMA_MAP_FLAGS (MAP_SHARED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN | MAP_NORESERVE)
 
 struct mm_failure;
+struct busy_range;
 
 struct mm_impl {
 	struct ref ref;		     /* the mm, and each posted call */
@@ -32,6 +35,9 @@ struct mm_impl {
 	struct mutex fail_lock;	     /* LOCK_NONE: a leaf */
 	struct mm_failure *failures; /* fail_lock */
 	_Atomic bool failed;	     /* failures is not empty */
+	struct busy_range *busy;     /* fail_lock; made when first needed */
+	uint32_t nbusy;		     /* fail_lock */
+	_Atomic uint32_t waiting;    /* operations that wait for a busy range */
 	/* map_lock */
 	uint32_t nvmas;
 	uint32_t def_flags; /* mlockall(MCL_FUTURE) */
@@ -48,25 +54,40 @@ struct mm_op {
 	struct pf_thread *th;
 	struct task *t; /* NULL: exec, no limits */
 	bool post;	/* host calls may ride on the reply */
+	bool shared;	/* other tasks use the space */
+	bool skipped;	/* space was left out because it is busy */
 	struct vma *dead;
 	uint64_t rlim_as, rlim_data, rlim_memlock, rlim_stack;
 	bool may_lock; /* CAP_IPC_LOCK */
 };
 
-/* Limits are read before the lock is taken. */
+/* Limits are read before the lock is taken. No call that another thread has posted is left to be run. */
 void mm_op_begin(struct mm_op *op, struct task *t);
+/* For who touches only [start, end), and what layout_search_idle() finds. */
+void mm_op_begin_range(struct mm_op *op, struct task *t, uint64_t start, uint64_t end);
 /* For exec, whose address space nobody else knows yet: without the lock (so that files may be asked
  * for their descriptors meanwhile). Every call is posted; mm_op_flush() runs them and tells. */
 void mm_op_begin_on(struct mm_op *op, struct mm *m, struct pf_thread *th, struct task *limits);
 void mm_op_end(struct mm_op *op);
-/* Takes the lock, and settles what failed since. */
-void mm_op_lock(struct mm_op *op);
+/* Takes the lock when no part of [start, end) is busy, and settles what failed since. */
+void mm_op_lock(struct mm_op *op, uint64_t start, uint64_t end);
 static inline void auto_mm_op(struct mm_op *op)
 {
 	mm_op_end(op);
 }
 /* Runs posted calls now; the first failure or 0. */
 int mm_op_flush(struct mm_op *op);
+
+/* ---- ranges of posted calls: busy.c -------------------------------------------------------- */
+
+/* `who` names the entry. False: there are too many. */
+bool busy_add(struct mm_impl *impl, struct pf_thread *th, uint64_t start, uint64_t len, const void *who);
+void busy_remove(struct mm_impl *impl, const void *who);
+/* The start of a range that meets [start, end) and is busy with another thread's call, or 0. */
+uint64_t busy_below(struct mm_impl *impl, struct pf_thread *th, uint64_t start, uint64_t end);
+/* Takes map_lock at a moment when nothing of the range is. */
+void busy_lock(struct mm_op *op, uint64_t start, uint64_t end);
+void busy_free(struct mm_impl *impl);
 
 /* ---- host calls: host.c -------------------------------------------------------------------- */
 
@@ -127,7 +148,9 @@ static inline bool vma_is_data(const struct vma *v)
 
 /* Free space for len bytes; 0: none. */
 uint64_t layout_search(struct mm *m, uint64_t len, bool low_32bit);
-/* The same, at a multiple of align. */
+/* The same; passes over what is busy, of an operation on a shared space. */
+uint64_t layout_search_idle(struct mm_op *op, uint64_t len, bool low_32bit);
+/* As layout_search(), at a multiple of align. */
 uint64_t layout_search_aligned(struct mm *m, uint64_t len, uint64_t align);
 /* Is [addr, addr+len) free and a stack's gap away from stacks? */
 bool layout_free(struct mm *m, uint64_t addr, uint64_t len);

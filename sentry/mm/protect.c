@@ -85,7 +85,7 @@ int mm_mprotect(struct task *t, uint64_t addr, uint64_t len, int prot)
 		prot |= PROT_EXEC;
 
 	AUTO(mm_op) struct mm_op op;
-	mm_op_begin(&op, t);
+	mm_op_begin_range(&op, t, growsdown ? 0 : addr, end);
 	struct vma *v = vma_find(op.m, addr);
 
 	if (!v)

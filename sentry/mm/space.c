@@ -191,7 +191,15 @@ int mm_fork_run(struct task *caller, const struct pf_birth *b, struct mm **out,
 
 /* ---- operations ----------------------------------------------------------------------------- */
 
-void mm_op_begin(struct mm_op *op, struct task *t)
+/* Whether calls may be posted: alone, or where their ranges can be told to be busy. */
+static bool may_post(struct mm_op *op)
+{
+	if (op->m->impl->nvmas >= MM_POST_VMAS)
+		return false;
+	return !op->shared || (kernel->pf_ops->calls_ran && !atomic_load(&op->m->impl->waiting));
+}
+
+void mm_op_begin_range(struct mm_op *op, struct task *t, uint64_t start, uint64_t end)
 {
 	*op = (struct mm_op){
 		.m = t->mm,
@@ -203,8 +211,14 @@ void mm_op_begin(struct mm_op *op, struct task *t)
 		.rlim_stack = task_rlimit(t, RLIMIT_STACK),
 		.may_lock = task_capable(t, CAP_IPC_LOCK),
 	};
-	mm_op_lock(op);
-	op->post = ref_count(&op->m->ref) == 1 && op->m->impl->nvmas < MM_POST_VMAS;
+	mm_op_lock(op, start, end);
+	op->shared = ref_count(&op->m->ref) > 1;
+	op->post = may_post(op);
+}
+
+void mm_op_begin(struct mm_op *op, struct task *t)
+{
+	mm_op_begin_range(op, t, 0, UINT64_MAX);
 }
 
 void mm_op_begin_on(struct mm_op *op, struct mm *m, struct pf_thread *th, struct task *limits)
