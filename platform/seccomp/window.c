@@ -112,10 +112,14 @@ static bool large_begin(struct pf_thread *t)
 	return t->window.large = true;
 }
 
+/* The structure may serve another guest thread: nothing of this one is left. */
 void window_end(struct pf_thread *t)
 {
+	bool large = t->window.large;
+
 	window_close(t);
-	if (!t->window.large)
+	t->window = (struct window){0};
+	if (!large)
 		return;
 	fallocate(t->space->arena_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 		  (off_t)(t->slot_index * SLOT_SIZE + SLOT_WINDOW + SLOT_IN_SIZE),

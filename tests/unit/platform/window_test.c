@@ -152,6 +152,31 @@ Test(window, a_copy_that_fails_unseen_is_told_at_the_next_run)
 	ops->thread_destroy(t);
 }
 
+Test(window, a_thread_that_ends_leaves_nothing_to_the_next)
+{
+	struct pf_space *s;
+	struct pf_thread *t, *t2;
+	struct pf_event ev;
+
+	guest_new(loop, sizeof(loop), &s, &t);
+	guest_expect_syscall(t, &ev, SYS_getppid);
+	for (int i = 0; i < 3 * WINDOWS_LARGE_MAX; i++) {
+		cr_assert_eq(ops->thread_new(t, &t2), 0);
+		guest_expect_syscall(t2, &ev, SYS_getppid);
+		cr_assert(ops->late_buffer(t2, gptr(DATA), 60000), "thread %d", i);
+		cr_assert(put(t2, DATA, "stale", 5));
+		ops->thread_destroy(t2);
+		guest_expect_syscall(t, &ev, SYS_getppid);
+		cr_assert(put(t, DATA + 8, "x", 1));
+	}
+	cr_assert_eq(ops->thread_new(t, &t2), 0);
+	guest_expect_syscall(t2, &ev, SYS_getppid);
+	expect_memory(s, DATA, "\0\0\0\0\0", 5);
+	ops->thread_destroy(t2);
+	cr_expect_eq(pf->nlarge, 0);
+	ops->thread_destroy(t);
+}
+
 struct runner {
 	struct pf_thread *t;
 	struct pf_event ev;
