@@ -102,11 +102,14 @@ static struct pf_space *ended_take(struct platform *p)
 void seccomp_reap(struct platform *p)
 {
 	struct pf_space *s;
+	bool any = false;
 
 	while ((s = ended_take(p))) {
 		while (!process_ended(s->pid, 0))
 			;
 		space_put(s);
+		any = true;
 	}
-	kits_fill(p);
+	if (any) /* where processes end, others begin */
+		kits_fill(p);
 }
