@@ -76,6 +76,7 @@ help:
 	@echo 'make            builds $(BUILD)/sentry'
 	@echo 'make run        installs what is missing, builds, runs a program in a sandbox'
 	@echo 'make test       all tests; the parts: unit, guest, programs (ONLY=pattern, VERBOSE=1)'
+	@echo 'make patch-full every call site of the programs of this machine, as it was and patched'
 	@echo 'make check      layers, headers, cppcheck; make tidy: clang-tidy (FILES=...)'
 	@echo 'make bench      measurements'
 	@echo 'make asan tsan debug   builds with checks, in build-asan, build-tsan, build-debug'

@@ -159,19 +159,32 @@ static bool shadow_is_mapped(struct mm_op *op, const struct vma *v, const struct
 	return v->vm_flags & VMA_PATCHED && thunks && thunks->start <= at && thunks->special == thunks_name;
 }
 
-static bool shadow_fits(struct mm_op *op, const struct vma *v, const struct shadow *s)
+/* This very shadow's thunks are there still, from when the text was there before. They are known by what
+ * anonymous memory has no use for. */
+static bool thunks_are_left(struct mm_op *op, uint64_t at, const struct shadow *s)
 {
-	return vma_holds(v, s->start, s->end) && op->m->impl->nvmas < MM_MAX_VMAS &&
-	       place_is_free(op->m, shadow_address(v, s) + (uint64_t)s->delta, s->thunks_len);
+	const struct vma *v = vma_find(op->m, at);
+
+	return v && v->start == at && v->end - at == s->thunks_len && v->special == thunks_name &&
+	       v->offset == (uint64_t)s->fd && v->prot == (PROT_READ | PROT_EXEC);
 }
 
-/* The thunks first: a thread may run through the text at any time. */
-static int shadow_map(struct mm_op *op, struct vma *v, const struct shadow *s)
+static bool shadow_fits(struct mm_op *op, const struct vma *v, const struct shadow *s)
 {
-	struct vma *thunks = vma_alloc();
-	uint64_t text = shadow_address(v, s), at = text + (uint64_t)s->delta;
+	uint64_t at = shadow_address(v, s) + (uint64_t)s->delta;
+
+	return vma_holds(v, s->start, s->end) && op->m->impl->nvmas < MM_MAX_VMAS &&
+	       (place_is_free(op->m, at, s->thunks_len) || thunks_are_left(op, at, s));
+}
+
+static int thunks_map(struct mm_op *op, uint64_t at, const struct shadow *s)
+{
+	struct vma *thunks;
 	int err;
 
+	if (thunks_are_left(op, at, s))
+		return 0;
+	thunks = vma_alloc();
 	if (!thunks)
 		return -ENOMEM;
 	*thunks = (struct vma){
@@ -180,15 +193,25 @@ static int shadow_map(struct mm_op *op, struct vma *v, const struct shadow *s)
 		.prot = PROT_READ | PROT_EXEC,
 		.max_prot = PROT_READ | PROT_EXEC,
 		.flags = MAP_PRIVATE | MAP_ANONYMOUS,
+		.offset = (uint64_t)s->fd,
 		.special = thunks_name,
 	};
 	err = host_mmap_fd(op, at, s->thunks_len, thunks->prot, false, s->fd, s->thunks);
-	if (err) {
+	if (err)
 		vma_free(thunks);
-		return err;
-	}
-	vma_link(op->m, thunks);
-	err = host_mmap_fd(op, text, s->end - s->start, v->prot, false, s->fd, 0);
+	else
+		vma_link(op->m, thunks);
+	return err;
+}
+
+/* The thunks first: a thread may run through the text at any time. */
+static int shadow_map(struct mm_op *op, struct vma *v, const struct shadow *s)
+{
+	uint64_t text = shadow_address(v, s);
+	int err = thunks_map(op, text + (uint64_t)s->delta, s);
+
+	if (!err)
+		err = host_mmap_fd(op, text, s->end - s->start, v->prot, false, s->fd, 0);
 	if (!err) {
 		vma_set_vm_flags(op->m, v, v->vm_flags | VMA_PATCHED);
 		op->m->impl->patched = true;
