@@ -48,7 +48,7 @@ struct futex_waiter {
 	_Atomic bool woken;
 	bool pi;	       /* waits for a lock, which the waker hands over */
 	bool retry;	       /* woken only to look again: the owner died */
-	uint32_t owner;	       /* pi: thread id of who holds it */
+	_Atomic uint32_t owner; /* pi: thread id of who holds it */
 	bool wants_pi;	       /* FUTEX_WAIT_REQUEUE_PI: to be moved to target */
 	struct futex_key target;
 };

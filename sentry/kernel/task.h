@@ -162,8 +162,8 @@ struct task {
 	int pdeathsig;
 	char comm[16];			/* tasks_lock for others; owner writes under it */
 	uint64_t utime_base, stime_base; /* of stub threads before an exec; pt_lock */
-	int32_t s_clock;		/* clockid_t: CPU time of the S thread */
-	uint64_t s_clock_base;		/* what it showed when this task began */
+	uint64_t s_clock_base;		/* what s_clock showed when this task began; set before it */
+	_Atomic int32_t s_clock;	/* clockid_t: CPU time of the S thread */
 	struct task_counts counts;	/* owner */
 	uint32_t charged_uid;		/* whose RLIMIT_NPROC counts this task; tasks_lock */
 	int nice;

@@ -13,11 +13,12 @@
 
 static uint64_t s_thread_ns(struct task *t)
 {
+	clockid_t clock = atomic_load(&t->s_clock);
 	struct timespec ts;
 	uint64_t ns;
 
 	/* Fails when the S thread hasn't begun or is gone. */
-	if (t->s_clock == 0 || clock_gettime(t->s_clock, &ts) < 0)
+	if (clock == 0 || clock_gettime(clock, &ts) < 0)
 		return 0;
 	ns = (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
 	return ns > t->s_clock_base ? ns - t->s_clock_base : 0;
@@ -116,7 +117,7 @@ void task_account_exit_locked(struct task *t)
 		tg->dead_utime += u;
 		tg->dead_stime += s;
 	}
-	t->s_clock = 0;
+	atomic_store(&t->s_clock, 0);
 }
 
 /* The old stub thread's time stays with the task, if anybody can still ask for it. Not counted: the

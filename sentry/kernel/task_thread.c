@@ -83,7 +83,7 @@ static void *s_thread_main(void *arg)
 		uint32_t seen;
 
 		t->s_clock_base = own_cpu_ns();
-		t->s_clock = clock;
+		atomic_store(&t->s_clock, clock);
 		seen = atomic_load(&s->word);
 		task_run(t);
 		if (!idle_enter(s))
