@@ -66,6 +66,16 @@ static _Noreturn void zygote_exec(int sock, int arena, int exe, pid_t sentry)
 	_exit(1);
 }
 
+/* Without a copy of our memory: we stand still until it has exec'd. */
+static __attribute__((noinline)) pid_t zygote_vfork(int sock, int arena, int exe, pid_t sentry)
+{
+	pid_t pid = vfork();
+
+	if (pid == 0)
+		zygote_exec(sock, arena, exe, sentry);
+	return pid;
+}
+
 static int hello_receive(int sock, struct zygote_hello *h, int *listener)
 {
 	struct iovec iov = {h, sizeof(*h)};
@@ -101,11 +111,9 @@ static int zygote_spawn(struct platform *p, struct zygote_birth *b)
 	AUTO(fd) int theirs = sock[1];
 	AUTO(fd) int ours = sock[0];
 	*cfg = (struct zygote_config){p->orphans_of, 1, 1};
-	b->first = fork();
+	b->first = zygote_vfork(theirs, b->space->arena_fd, exe, cfg->sentry);
 	if (b->first < 0)
 		return -errno;
-	if (b->first == 0)
-		zygote_exec(theirs, b->space->arena_fd, exe, cfg->sentry);
 	b->sock = steal_fd(&ours);
 	return 0;
 }

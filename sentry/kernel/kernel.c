@@ -1,8 +1,8 @@
 /* The kernel object and the end of a sandbox.
  *
  * The sandbox lives as long as its first process. When that one's last task has exited, every other
- * task is killed, zombies are reaped by nobody's wait, and kernel_wait() returns once the last S
- * thread has let go. */
+ * task is killed, zombies are reaped by nobody's wait, and kernel_wait() returns: the end of our own
+ * process ends what there is of S threads and stubs. */
 #include "sentry/kernel/kernel.h"
 
 #include <errno.h>
@@ -61,7 +61,7 @@ int kernel_wait(void)
 {
 	AUTO_LOCK(&kernel->tasks_lock);
 
-	while (!kernel->exited || kernel->ntasks > 0)
+	while (!kernel->exited)
 		cond_wait(&kernel->exited_cond, &kernel->tasks_lock, ~0ULL);
 	return kernel->exit_status;
 }
@@ -98,8 +98,7 @@ void kernel_task_gone(void)
 {
 	AUTO_LOCK(&kernel->tasks_lock);
 
-	if (--kernel->ntasks == 0)
-		cond_broadcast(&kernel->exited_cond);
+	kernel->ntasks--;
 }
 
 bool kernel_dying_locked(void)

@@ -54,7 +54,7 @@ extern struct kernel *kernel;
 
 /* cfg is copied. The file systems are set up by the caller (sentry/boot). */
 int kernel_init(const struct kernel_config *cfg, const struct pf_ops *ops, struct platform *p);
-/* Waits until the first process and all others are gone; its wait status. */
+/* Waits until the first process is gone; its wait status. Others are being killed. */
 int kernel_wait(void);
 /* Kills everything: SIGKILL to all tasks; used for --timeout and fatal signals. */
 void kernel_kill_all(void);
