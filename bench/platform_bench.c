@@ -245,7 +245,7 @@ int main(int argc, char **argv)
 	log_init("bench", 2, LOG_INFO);
 	ops = platform_lookup("seccomp");
 	a = now();
-	check(ops->start(&cfg, &pf) == 0 && ops->start_wait(pf) == 0, "start");
+	check(ops->start(&cfg, &pf) == 0 && ops->start_more(pf) == 0 && ops->start_wait(pf) == 0, "start");
 	printf("%-44s %10lu\n", "start", now() - a);
 	bench_getppid();
 	bench_slow_calls();

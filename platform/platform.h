@@ -112,9 +112,10 @@ struct pf_ops {
 	 * that lives as long as the platform (the stubs' parent-death signal hangs on it). From
 	 * then on the platform reaps its own children by pid and leaves others alone. */
 	int (*start)(const struct pf_config *cfg, struct platform **out);
-	/* Waits until it runs. By the same thread, before any other operation. start() needs
-	 * privileges, this one does not, and the caller can do something else in between. NULL: there
-	 * is nothing to wait for. */
+	/* Goes on with it in a thread of the platform's, once the caller has given up what privileges it
+	 * had; start_wait() waits for the end of that, and must come before any other operation. The caller
+	 * can do something else before either. NULL: there is nothing left to do. */
+	int (*start_more)(struct platform *p);
 	int (*start_wait)(struct platform *p);
 	void (*stop)(struct platform *p);
 

@@ -34,7 +34,7 @@ struct kit {
 	int sock[2];	/* ours, the stub's */
 };
 
-/* The zygote between start() and start_wait(). */
+/* The zygote between start() and start_more(). */
 struct zygote_birth {
 	struct pf_space *space;
 	struct pf_thread *thread;
@@ -95,6 +95,10 @@ struct platform {
 	struct pf_thread *spare[SPARE_MAX]; /* protected by mu */
 	size_t nspares;			    /* protected by mu */
 	struct cond spare_taken;
+	atomic_bool has_forked; /* a guest has made a process */
+	struct cond started_cond;
+	bool started;  /* protected by mu: zygote_start() has returned start_err */
+	int start_err;
 
 	pid_t orphans_of; /* us, if the host doesn't end stubs with our pid namespace; or 0 */
 	uint64_t interrupt_deadline_ns, command_deadline_ns; /* immutable, except in tests */
@@ -314,7 +318,11 @@ int seccomp_space_fork_run(struct pf_thread *caller, const struct pf_birth *b,
 void seccomp_space_kill(struct pf_space *s);
 
 /* spare.c */
+/* Starts the maker's thread, which begins with zygote_start(). */
 int spares_start(struct platform *p);
+int spares_wait(struct platform *p); /* what that returned */
+/* A guest has made a process: it may well exec next. */
+void spares_expect_exec(struct platform *p);
 void spares_stop(struct platform *p);
 /* NULL: none ready. */
 struct pf_thread *spare_take(struct platform *p);

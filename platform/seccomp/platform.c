@@ -48,6 +48,7 @@ static int seccomp_start(const struct pf_config *cfg, struct platform **out)
 	list_init(&p->watched);
 	list_init(&p->ended);
 	cond_init(&p->spare_taken);
+	cond_init(&p->started_cond);
 	p->interrupt_deadline_ns = INTERRUPT_DEADLINE_NS;
 	p->command_deadline_ns = COMMAND_DEADLINE_NS;
 	r = zygote_launch(p);
@@ -57,15 +58,21 @@ static int seccomp_start(const struct pf_config *cfg, struct platform **out)
 	return 0;
 }
 
+/* Without spare stubs there is no thread for it. */
+static int seccomp_start_more(struct platform *p)
+{
+	int r;
+
+	if (p->cfg.spare_stubs)
+		return spares_start(p);
+	r = zygote_start(p);
+	regime_unplace(p);
+	return r;
+}
+
 static int seccomp_start_wait(struct platform *p)
 {
-	int r = zygote_start(p);
-
-	if (r == 0)
-		r = spares_start(p);
-	if (r == 0)
-		regime_unplace(p);
-	return r;
+	return p->have_spare_maker ? spares_wait(p) : 0;
 }
 
 static void seccomp_stop(struct platform *p)
@@ -90,6 +97,7 @@ static void seccomp_stop(struct platform *p)
 	mutex_destroy(&p->zygote_mu);
 	cond_destroy(&p->spaces_gone);
 	cond_destroy(&p->spare_taken);
+	cond_destroy(&p->started_cond);
 	free(p);
 }
 
@@ -148,6 +156,7 @@ static struct pf_space *seccomp_thread_space(struct pf_thread *t)
 const struct pf_ops platform_seccomp = {
 	.name = "seccomp",
 	.start = seccomp_start,
+	.start_more = seccomp_start_more,
 	.start_wait = seccomp_start_wait,
 	.stop = seccomp_stop,
 	.space_new = seccomp_space_new,

@@ -281,6 +281,8 @@ static int space_fork(struct pf_thread *caller, const struct pf_birth *b, struct
 	}
 	t->tid = s->pid;
 	thread_enlist(t);
+	if (caller != s->p->zygote_thread)
+		spares_expect_exec(s->p);
 	space_put(s); /* the thread's and the process's references remain */
 	*space = s;
 	*thread = t;

@@ -1,4 +1,6 @@
-/* Spare stubs, forked ahead of time by a thread of their own, so that exec does not wait. */
+/* Spare stubs, forked ahead of time by a thread of their own, so that exec does not wait. The first one, for the
+ * first program, is made at once, further ones not before a guest makes a process: many sandboxes never do. The
+ * same thread sees the zygote through its start, beside who builds the rest of the sandbox. */
 #include "platform/seccomp/impl.h"
 
 #include <errno.h>
@@ -47,29 +49,41 @@ struct pf_thread *spare_take(struct platform *p)
 	return t;
 }
 
+static void spares_make_locked(struct platform *p)
+{
+	struct pf_space *s;
+	struct pf_thread *t;
+	int r;
+
+	mutex_unlock(&p->mu);
+	r = space_blank(p, &s, &t);
+	seccomp_reap(p);
+	mutex_lock(&p->mu);
+	if (r == 0)
+		p->spare[p->nspares++] = t;
+	else if (!atomic_load(&p->stopping_soon)) /* try again in a second */
+		cond_wait(&p->spare_taken, &p->mu, now_ns() + 1000000000ULL);
+}
+
 static void *maker_main(void *arg)
 {
 	struct platform *p = arg;
+	bool first = true;
+	int r = zygote_start(p);
 
+	regime_unplace(p);
 	mutex_lock(&p->mu);
 	p->maker_tid = (pid_t)syscall(SYS_gettid);
-	while (!atomic_load(&p->stopping_soon)) {
-		struct pf_space *s;
-		struct pf_thread *t;
-		int r;
-
-		if (p->nspares >= p->cfg.spare_stubs) {
+	p->start_err = r;
+	p->started = true;
+	cond_broadcast(&p->started_cond);
+	while (r == 0 && !atomic_load(&p->stopping_soon)) {
+		if (p->nspares >= p->cfg.spare_stubs || (!first && !atomic_load(&p->has_forked))) {
 			cond_wait(&p->spare_taken, &p->mu, UINT64_MAX);
 			continue;
 		}
-		mutex_unlock(&p->mu);
-		r = space_blank(p, &s, &t);
-		seccomp_reap(p);
-		mutex_lock(&p->mu);
-		if (r == 0)
-			p->spare[p->nspares++] = t;
-		else if (!atomic_load(&p->stopping_soon)) /* try again in a second */
-			cond_wait(&p->spare_taken, &p->mu, now_ns() + 1000000000ULL);
+		spares_make_locked(p);
+		first = p->nspares == 0 && first;
 	}
 	mutex_unlock(&p->mu);
 	return NULL;
@@ -81,11 +95,26 @@ int spares_start(struct platform *p)
 
 	if (p->cfg.spare_stubs > SPARE_MAX)
 		p->cfg.spare_stubs = SPARE_MAX;
-	if (!p->cfg.spare_stubs)
-		return 0;
 	r = thread_start(&p->spare_maker, maker_main, p);
 	p->have_spare_maker = r == 0;
 	return r;
+}
+
+int spares_wait(struct platform *p)
+{
+	AUTO_LOCK(&p->mu);
+	while (!p->started)
+		cond_wait(&p->started_cond, &p->mu, UINT64_MAX);
+	return p->start_err;
+}
+
+void spares_expect_exec(struct platform *p)
+{
+	if (atomic_load_explicit(&p->has_forked, memory_order_relaxed))
+		return;
+	AUTO_LOCK(&p->mu);
+	atomic_store(&p->has_forked, true);
+	cond_signal(&p->spare_taken);
 }
 
 void spares_stop(struct platform *p)

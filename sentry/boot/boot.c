@@ -136,6 +136,14 @@ static int start_kernel(struct boot *b)
 	return r ? report(b->cfg, EXIT_SENTRY, "cannot start the kernel: %s", strerror(-r)) : 0;
 }
 
+static int go_on_with_platform(struct boot *b)
+{
+	const struct pf_ops *ops = platform_lookup(b->cfg->platform);
+	int r = ops->start_more ? ops->start_more(b->cfg->started) : 0;
+
+	return r ? platform_failed(b->cfg, r) : 0;
+}
+
 static int wait_platform(struct boot *b)
 {
 	int r = kernel->pf_ops->start_wait ? kernel->pf_ops->start_wait(b->cfg->started) : 0;
@@ -303,7 +311,7 @@ int boot_run(const struct boot_config *cfg)
 	int r, status;
 
 	log_debug("start");
-	if (start_kernel(&b) || start_vfs(&b) || enter_workdir(&b) || open_stdio(&b))
+	if (go_on_with_platform(&b) || start_kernel(&b) || start_vfs(&b) || enter_workdir(&b) || open_stdio(&b))
 		return -1;
 	log_debug("the tree is built");
 	if (wait_platform(&b))
