@@ -18,8 +18,9 @@
  *
  * Which bytes are instructions is known by decoding forward from the start of a function (insn.h), which
  * the file's unwind tables, Go's tables or symbols tell, or calls in functions that are known. Padding is
- * dead when the function before it ends in an instruction that never goes on, and it holds nothing but
- * nops or int3.
+ * dead when what stands before it (the end of a function, or of a block in one without jumps by tables)
+ * never goes on, no branch of the function leads into it, and it holds nothing but nops (or int3,
+ * between functions).
  *
  * Small segments are scanned as a whole, of large ones only a window around one site.
  *

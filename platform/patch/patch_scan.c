@@ -33,6 +33,9 @@ struct scan {
 	size_t budget; /* bytes that may still be decoded */
 	/* Padding behind function i is used up to here. */
 	uint64_t *used;
+	/* Places in padding inside of functions that are used, in the order of their sites. */
+	uint64_t *inner;
+	size_t ninner;
 };
 
 static const uint8_t *at(const struct scan *s, uint64_t off)
@@ -90,6 +93,15 @@ static long code_find(const struct scan *s, size_t k, uint64_t off)
 	return low < s->ncode && s->code[low].off == rel ? (long)low : -1;
 }
 
+/* Is [low, high] jumped into from within the function? */
+static bool branched_into(const struct scan *s, uint64_t low, uint64_t high)
+{
+	for (size_t i = 0; i < s->ncode; i++)
+		if (s->code[i].target >= low && s->code[i].target <= high)
+			return true;
+	return false;
+}
+
 /* ---- padding ---------------------------------------------------------------------------------- */
 
 static uint64_t gap_end(const struct scan *s, size_t k)
@@ -136,6 +148,50 @@ static uint64_t pad_take(struct scan *s, size_t k, uint64_t off)
 	return place;
 }
 
+/* Only sites nearby can want the same place, and these came last. */
+#define INNER_NEAR 128
+
+static bool inner_is_used(const struct scan *s, uint64_t place)
+{
+	for (size_t i = s->ninner; i-- > 0 && s->ninner - i <= INNER_NEAR;)
+		if (s->inner[i] < place + JMP_SIZE && place < s->inner[i] + JMP_SIZE)
+			return true;
+	return false;
+}
+
+/* The end of the filler that begins with instruction j of function k, which is decoded; 0 if it may be
+ * run: what stands before it goes on, or a branch leads into it. */
+static uint64_t filler_end(const struct scan *s, size_t k, size_t j)
+{
+	uint64_t start = s->f.range[k].start + s->code[j].off, end = start;
+	uint8_t before = j ? s->code[j - 1].kind : INSN_PLAIN;
+
+	if (before != INSN_END && before != INSN_JUMP)
+		return 0;
+	for (; j < s->ncode && s->code[j].kind == INSN_NOP; j++)
+		end += s->code[j].len;
+	return end > start && !branched_into(s, start, end - 1) ? end : 0;
+}
+
+/* A free place, within reach, in filler between the blocks of function k. Where jumps go by tables,
+ * nobody can tell what is filler. */
+static uint64_t inner_find(struct scan *s, size_t k, uint64_t off)
+{
+	uint64_t low = off + 2 + JMP8_MIN, high = off + 2 + JMP8_MAX, place, end;
+
+	for (size_t j = 0; j < s->ncode; j++)
+		if (s->code[j].kind == INSN_INDIRECT)
+			return 0;
+	for (size_t j = 0; j < s->ncode; j++) {
+		place = s->f.range[k].start + s->code[j].off;
+		end = s->code[j].kind == INSN_NOP ? filler_end(s, k, j) : 0;
+		for (; place + JMP_SIZE <= end && place <= high; place++)
+			if (place >= low && same_page(place, JMP_SIZE) && !inner_is_used(s, place))
+				return s->inner[s->ninner++] = place;
+	}
+	return 0;
+}
+
 static uint64_t pad_find(struct scan *s, size_t k, uint64_t off)
 {
 	uint64_t place;
@@ -172,15 +228,6 @@ static int site_add(struct scan *s, const struct patch_site *site)
 	}
 	p->sites[p->nsites++] = *site;
 	return 0;
-}
-
-/* Is [low, high] jumped into from within the function? */
-static bool branched_into(const struct scan *s, uint64_t low, uint64_t high)
-{
-	for (size_t i = 0; i < s->ncode; i++)
-		if (s->code[i].target >= low && s->code[i].target <= high)
-			return true;
-	return false;
 }
 
 /* Rule A for the `syscall` that is instruction i of function k. *entered: some of the function's
@@ -232,8 +279,11 @@ static int site_try(struct scan *s, size_t k, uint64_t off)
 	if (i < 0 || s->code[i].kind != INSN_SYSCALL || s->code[i].len != 2 || is_trampoline(s, off))
 		return 0;
 	a = rule_a(s, k, i, &site, &entered);
-	if ((!a || entered) && same_page(off, 2))
-		site.pad = pad_find(s, k, off);
+	if ((!a || entered) && same_page(off, 2) && s->plan->nsites < SITES_MAX) {
+		site.pad = inner_find(s, k, off);
+		if (!site.pad)
+			site.pad = pad_find(s, k, off);
+	}
 	if (site.pad)
 		site.displaced = site.rip_at = 0;
 	return a || site.pad ? site_add(s, &site) : 0;
@@ -321,10 +371,12 @@ static int scan_functions(struct scan *s)
 
 	s->code = calloc(FUNCTION_MAX, sizeof(s->code[0]));
 	s->used = calloc(s->f.n, sizeof(s->used[0]));
-	if (s->code && s->used)
+	s->inner = calloc(SITES_MAX, sizeof(s->inner[0]));
+	if (s->code && s->used && s->inner)
 		r = scan_sites(s);
 	free(s->code);
 	free(s->used);
+	free(s->inner);
 	return r;
 }
 
