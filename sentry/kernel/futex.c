@@ -257,7 +257,7 @@ static int op_compare(uint32_t cmp, int old, int arg)
 /* Changes the word as `encoded` says; whether the second wake is due. Buckets locked. */
 static int op_run(struct task *t, struct gptr addr, uint32_t encoded)
 {
-	uint32_t op = encoded >> 28 & 7, cmp = encoded >> 24 & 15, old, new, seen;
+	uint32_t op = encoded >> 28 & 7, cmp = encoded >> 24 & 15, old, new, seen = 0;
 	int oparg = sign_extend12(encoded >> 12 & 0xfff), cmparg = sign_extend12(encoded & 0xfff);
 	int err;
 
