@@ -111,6 +111,10 @@ int handover_wait(struct pf_thread *t, enum wait_for what, uint64_t spin)
 			deadline_check(t, what, started);
 		else
 			started = now_ns();
+		if (t->pinned && what == WAIT_EVENT) { /* it computes */
+			thread_unpin(t);
+			t->near = 0;
+		}
 		sleep_on(t, state);
 	}
 	if (__atomic_load_n(&s->done, __ATOMIC_ACQUIRE) != t->seq) {
@@ -198,7 +202,9 @@ void handover_born(struct pf_thread *t, unsigned n)
 /* False: nothing was handed over, *ev is set. */
 static bool run_begin(struct pf_thread *t, struct pf_event *ev, uint64_t *spin)
 {
-	if (!t->has_run)
+	bool first = !t->has_run;
+
+	if (first)
 		regime_forget_place();
 	t->has_run = true;
 	if (t->born_running) {
@@ -214,7 +220,9 @@ static bool run_begin(struct pf_thread *t, struct pf_event *ev, uint64_t *spin)
 		borrow_unlock(t);
 		return false;
 	}
-	if (t->pinned)
+	if (first && t->near)
+		thread_pin(t);
+	else if (t->pinned && (!t->near || !--t->near))
 		thread_unpin(t);
 	window_close(t);
 	window_send(t);

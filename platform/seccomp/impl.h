@@ -207,6 +207,7 @@ struct pf_thread {
 	atomic_bool running;	     /* the guest executes, or is about to */
 	bool born_running; /* only S: it was handed over when it was born */
 	bool has_run;	   /* only S */
+	unsigned near;	   /* only S: for as many runs it is to stay where S is */
 	bool pinned;	   /* only S: to the CPU of the S that took it, which it is to start on */
 	atomic_bool interrupted;
 	atomic_uint_least64_t interrupted_at;

@@ -270,6 +270,8 @@ static int space_fork(struct pf_thread *caller, const struct pf_birth *b, struct
 		r = child_prepare(caller, &s, &t);
 	if (r)
 		return r;
+	if (caller->pinned)
+		thread_unpin(caller); /* it would be inherited */
 	if (b)
 		child_hand_over(t, b);
 	r = child_clone(caller, t);

@@ -104,6 +104,10 @@ static int thread_clone(struct pf_thread *caller, struct pf_thread *t)
 /* Less CPU time than that a new guest thread may find on its clock. */
 #define LIVED_MAX_NS 200000
 
+/* A new thread's host thread sleeps, perhaps on another CPU than the S thread that is given to it. It
+ * starts on that one's, and stays for a few calls, which may be all that it makes; until it computes. */
+#define NEAR_RUNS 8
+
 /* Its frame lies where every system call's does. */
 static bool frame_is_usual(struct pf_thread *t)
 {
@@ -117,7 +121,7 @@ static bool thread_park(struct pf_thread *t)
 {
 	struct pf_space *s = t->space;
 
-	if (!frame_is_usual(t) || t->slot->pending || t->pinned || t->born_running)
+	if (!frame_is_usual(t) || t->slot->pending || t->born_running)
 		return false;
 	__atomic_store_n(&t->slot->answers, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&t->slot->yields, 0, __ATOMIC_RELAXED);
@@ -174,6 +178,8 @@ static int thread_revive(struct pf_thread *t, struct pf_thread *caller)
 	atomic_store(&t->interrupted, false);
 	slot->pending = slot->out = 0;
 	memset(&slot->untold, 0, offsetof(struct slot, cmd) - offsetof(struct slot, untold));
+	t->near = NEAR_RUNS;
+	t->has_run = false;
 	regime_init(t);
 	cpu_time_rebase(t);
 	return 0;
@@ -200,6 +206,8 @@ int seccomp_thread_new(struct pf_thread *caller, struct pf_thread **out)
 		*out = t;
 		return 0;
 	}
+	if (caller->pinned)
+		thread_unpin(caller); /* it would be inherited */
 	r = slot_alloc(s, &index, &slot);
 	if (r)
 		return r;
