@@ -150,7 +150,7 @@ static int wait_platform(struct boot *b)
 
 	if (r)
 		return platform_failed(b->cfg, r);
-	patch_init();
+	patch_init(b->cfg->memory_limit);
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 /* A watcher instead of a cgroup, which an ordinary user may not make: it looks at the resident memory of
- * every address space and of the in-memory file systems, the more often the less is left, and ends
+ * every address space, of the in-memory file systems and of patched text, the more often the less is left, and ends
  * the largest process when the limit is passed, as the host's kernel does in a memory cgroup. In-memory files are
  * bounded exactly (ENOSPC). What is faulted in between two looks can go over the limit for that time. Only sandboxes
  * with a limit pay for the looking. */
@@ -15,6 +15,7 @@
 #include "sentry/kernel/signal.h"
 #include "sentry/kernel/task.h"
 #include "sentry/mm/mm.h"
+#include "sentry/mm/patch.h"
 #include "vfs/tmpfs/page_pool.h"
 
 #define PERIOD_MIN_NS 5000000u	 /* close to the limit */
@@ -51,7 +52,7 @@ static void kill_group(struct thread_group *tg, uint64_t rss)
 /* The share of the limit that is in use, in 1/1000. */
 static uint64_t look(struct watch *w)
 {
-	uint64_t total = page_pool_used() * GUEST_PAGE_SIZE, largest = 0;
+	uint64_t total = page_pool_used() * GUEST_PAGE_SIZE + patch_bytes(), largest = 0;
 	size_t victim = 0;
 
 	w->n = 0;

@@ -16,16 +16,25 @@
 /* Traps of one site, in one thread, before its file is worth a shadow and a process a mapping. */
 #define HOT_TRAPS 16
 #define NEVER (-1000000000)
+#define SHADOW_BYTES_MAX (64UL << 20)
 #define MMAP_AREA 0x700000000000UL
 #define GIB (1L << 30)
 
 static const char thunks_name[] = "[thunks]";
 
-void patch_init(void)
+void patch_init(uint64_t memory_limit)
 {
 	const struct pf_ops *ops = kernel->pf_ops;
+	uint64_t bytes = SHADOW_BYTES_MAX;
 
-	shadow_init(ops->fast_entry ? ops->fast_entry(kernel->platform) : 0);
+	if (memory_limit && memory_limit / 8 < bytes)
+		bytes = memory_limit / 8;
+	shadow_init(ops->fast_entry ? ops->fast_entry(kernel->platform) : 0, bytes);
+}
+
+uint64_t patch_bytes(void)
+{
+	return shadow_bytes();
 }
 
 /* ---- where a thread stands ---------------------------------------------------------------------- */

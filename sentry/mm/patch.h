@@ -31,7 +31,9 @@ struct task;
 struct vma;
 
 /* Once the platform has started, before a guest runs. */
-void patch_init(void);
+void patch_init(uint64_t memory_limit);
+/* The memory of all shadows, which is at most about an eighth of the limit. */
+uint64_t patch_bytes(void);
 /* t made `n` system calls by the instruction before its rip. */
 void patch_trapped(struct task *t, unsigned n);
 /* v has just been mapped, from host descriptor fd, whose offsets are the file's. Inside an operation. */

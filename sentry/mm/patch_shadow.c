@@ -24,7 +24,6 @@
 
 #define FILES_MAX 512
 #define FILE_SIZE_MAX (1UL << 30)
-#define BYTES_MAX (64UL << 20) /* of all shadows */
 #define WINDOWS 16
 #define VARIANTS 3
 #define RACY_NS 2000000000L
@@ -51,7 +50,7 @@ struct shadow_file {
 };
 
 static struct {
-	uint64_t entry;
+	uint64_t entry, bytes_max; /* immutable */
 	cpu_set_t cpus;
 	struct mutex lock;
 	struct cond work;
@@ -62,15 +61,24 @@ static struct {
 	bool has_worker;
 } shadows;
 
-void shadow_init(uint64_t entry)
+void shadow_init(uint64_t entry, uint64_t bytes_max)
 {
 	shadows.entry = entry;
+	shadows.bytes_max = bytes_max;
 	mutex_init(&shadows.lock, LOCK_NONE);
 	cond_init(&shadows.work);
 	list_init(&shadows.files);
 	list_init(&shadows.queue);
 	if (sched_getaffinity(0, sizeof(shadows.cpus), &shadows.cpus) < 0)
 		shadows.entry = 0;
+}
+
+uint64_t shadow_bytes(void)
+{
+	if (!shadows.entry)
+		return 0;
+	AUTO_LOCK(&shadows.lock);
+	return shadows.bytes;
 }
 
 static bool same_time(const struct timespec *a, const struct timespec *b)
@@ -372,7 +380,7 @@ enum shadow_state shadow_request(int fd, uint64_t site, int64_t delta)
 	f = file_find_locked(&st);
 	if (!f)
 		f = file_new_locked(&st);
-	if (!f || f->nothing || shadows.bytes > BYTES_MAX)
+	if (!f || f->nothing || shadows.bytes >= shadows.bytes_max)
 		return SHADOW_NONE;
 	if (f->busy)
 		return SHADOW_LATER;

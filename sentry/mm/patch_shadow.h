@@ -20,7 +20,10 @@ enum shadow_state {
 	SHADOW_READY,
 };
 
-void shadow_init(uint64_t entry);
+/* bytes_max: of all shadows together, at least nearly. */
+void shadow_init(uint64_t entry, uint64_t bytes_max);
+/* What all shadows take. */
+uint64_t shadow_bytes(void);
 /* The file behind fd; NULL: nobody has asked for a shadow of it, or it has none. */
 struct shadow_file *shadow_lookup(int fd);
 /* The parts of f that were scanned, from 0 on; false: there are no more. */
