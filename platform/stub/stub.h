@@ -10,8 +10,18 @@
 #pragma GCC visibility push(hidden)
 
 /* Registers by their place in sigcontext, which is that in SLOT_FAST_REGS. */
-enum { REG_R8 = 0, REG_R9, REG_R10, REG_RDI = 8, REG_RSI, REG_RDX = 12, REG_RAX, REG_RSP = 15, REG_EFLAGS = 17,
-       REG_COUNT = 18 };
+enum {
+	REG_R8 = 0,
+	REG_R9,
+	REG_R10,
+	REG_RDI = 8,
+	REG_RSI,
+	REG_RDX = 12,
+	REG_RAX,
+	REG_RSP = 15,
+	REG_EFLAGS = 17,
+	REG_COUNT = 18,
+};
 #define EFLAGS_TF 0x100UL
 
 extern const char stub_blob_start[], stub_blob_end[]; /* stub.lds */

@@ -16,5 +16,4 @@ void byte_ring_free(struct byte_ring *r); /* leaves an empty one */
 ssize_t byte_ring_put(struct byte_ring *r, struct uio *src, uint32_t n);
 /* Copies up to n bytes, `skip` from the front, without taking them: how many, or -EFAULT if not all. */
 ssize_t byte_ring_peek(const struct byte_ring *r, struct uio *dst, uint32_t skip, uint32_t n);
-
 void byte_ring_drop(struct byte_ring *r, uint32_t n);
