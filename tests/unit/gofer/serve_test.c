@@ -179,7 +179,7 @@ Test(gofer_serve, it_is_confined)
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	cr_skip_test("no filter in builds with sanitizers");
 #endif
-	for (int i = 0; i < 100 && status_of(r.gofer, "Seccomp:")[0] != '2'; i++)
+	for (int i = 0; i < 1000 && status_of(r.gofer, "Seccomp:")[0] != '2'; i++)
 		usleep(10000);
 	cr_assert_eq(status_of(r.gofer, "Seccomp:")[0], '2');
 	cr_assert_eq(status_of(r.gofer, "NoNewPrivs:")[0], '1');

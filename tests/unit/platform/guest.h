@@ -79,6 +79,20 @@ static inline void guest_expect_syscall(struct pf_thread *t, struct pf_event *ev
 	cr_assert_eq(ev->nr, nr, "nr %lu", ev->nr);
 }
 
+/* Waits until the stub process has used CPU time: its guest, an endless loop, runs. */
+static inline void guest_await_running(pid_t pid)
+{
+	struct timespec first, ts;
+	clockid_t clock;
+
+	cr_assert_eq(clock_getcpuclockid(pid, &clock), 0);
+	clock_gettime(clock, &first);
+	do {
+		usleep(2000);
+		clock_gettime(clock, &ts);
+	} while ((ts.tv_sec - first.tv_sec) * 1000000000 + ts.tv_nsec - first.tv_nsec < 20000000);
+}
+
 static inline uint64_t test_now(void)
 {
 	struct timespec ts;

@@ -241,7 +241,7 @@ Test(hostile, a_guest_that_blocks_all_signals_dies_at_the_interrupts_deadline)
 	ops->regs(r.t)->rax = SYS_rt_sigreturn;
 	ops->regs(r.t)->rsp = DATA;
 	pthread_create(&th, NULL, run_once, &r);
-	usleep(50000);
+	guest_await_running(s->pid);
 	cr_assert(!r.back);
 	start = test_now();
 	ops->interrupt(r.t);

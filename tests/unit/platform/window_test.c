@@ -198,7 +198,7 @@ Test(window, a_stub_that_claims_a_fault_without_a_copy_dies)
 
 	guest_new(jmp_self, sizeof(jmp_self), &s, &r.t);
 	pthread_create(&th, NULL, run_once, &r);
-	usleep(20000);
+	guest_await_running(s->pid);
 	r.t->slot->uc = 0;
 	r.t->slot->signo = STUB_OUT_FAULT;
 	__atomic_store_n(&r.t->slot->state, SLOT_STOPPED, __ATOMIC_SEQ_CST);
