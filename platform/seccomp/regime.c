@@ -10,7 +10,7 @@
  *	spin     S is kept off T's CPU and looks at the slot for a bounded time after each answer,
  *	         T does likewise for the answer. Two CPUs busy for one guest thread.
  *
- *	            16 quick calls in a row, a CPU to spare
+ *	            48 quick calls in a row, a CPU to spare
  *	  tandem  -------------------------------------------> spin
  *	  or      <-------------------------------------------
  *	  one CPU   score below 0, or no CPU to spare; then a pause before the next try, which
@@ -35,7 +35,7 @@
 #include <x86intrin.h>
 
 #define QUICK_US 30	   /* between two calls: worth spinning for */
-#define QUICK_CALLS 16	   /* as many in a row start the spin regime */
+#define QUICK_CALLS 48	   /* as many in a row start the spin regime */
 #define SPIN_SENTRY_US 40  /* S, after an answer */
 #define SPIN_STUB_US 30	   /* T, after a report */
 #define LATE_US 20
@@ -44,7 +44,7 @@
 #define SCORE_MISS 100
 #define SCORE_WAKE 50
 #define PAUSE_MIN_US 2000
-#define PAUSE_MAX_US 1000000
+#define PAUSE_MAX_US 30000
 #define YIELDS 100	/* T, in the one-CPU regime, while CPUs may be idle */
 #define YIELDS_BUSY 5	/* with more threads than CPUs */
 #define TANDEM_YIELDS 3 /* S, after an answer */

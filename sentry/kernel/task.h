@@ -94,7 +94,7 @@ struct thread_group {
 enum task_state { TASK_RUNNING, TASK_SLEEPING, TASK_STOPPED, TASK_ZOMBIE, TASK_DEAD };
 
 /* A `syscall` instruction that traps often: sentry/mm/patch.h */
-#define TASK_HOT_SITES 8
+#define TASK_HOT_SITES_BITS 4
 struct hot_site {
 	uint64_t rip;
 	int traps;
@@ -109,7 +109,7 @@ struct task {
 	struct mutex pt_lock;		/* LOCK_TASK_WAKE: keeps pt alive for task_kick() */
 	struct pf_thread *pt;		/* owner only; changed under pt_lock */
 	struct pf_identity identity;	/* what the stub knows; pt_lock, and tasks_lock to change */
-	struct hot_site hot_sites[TASK_HOT_SITES]; /* owner only */
+	struct hot_site hot_sites[1 << TASK_HOT_SITES_BITS]; /* owner only */
 	_Atomic uint32_t run_seq;	/* odd while in guest code: membarrier(2) */
 	bool born_running;		/* owner only: in guest code since before its S began */
 

@@ -305,6 +305,20 @@ static enum shadow_state patch_site(struct task *t, const struct vma *seen, uint
 	return patch_locked(&op, v, fm.host_fd, v->offset + (addr - v->start));
 }
 
+/* Sites that share a place count together, so that two which take turns get somewhere. Only that nothing can be
+ * done for a site is its own matter. */
+static struct hot_site *hot_site(struct task *t, uint64_t rip)
+{
+	struct hot_site *h = &t->hot_sites[rip * 0x9e3779b97f4a7c15UL >> (64 - TASK_HOT_SITES_BITS)];
+
+	if (h->rip != rip) {
+		h->rip = rip;
+		if (h->traps < 0)
+			h->traps = 0;
+	}
+	return h;
+}
+
 void patch_trapped(struct task *t, unsigned n)
 {
 	struct pf_regs *regs = kernel->pf_ops->regs(t->pt);
@@ -314,11 +328,7 @@ void patch_trapped(struct task *t, unsigned n)
 
 	if (regs->gs_base && t->mm->impl->patched)
 		thunk_leave(t, regs);
-	h = &t->hot_sites[regs->rip / 2 % TASK_HOT_SITES];
-	if (h->rip != regs->rip) {
-		h->rip = regs->rip;
-		h->traps = 0;
-	}
+	h = hot_site(t, regs->rip);
 	h->traps += (int)n;
 	if (h->traps < HOT_TRAPS)
 		return;
