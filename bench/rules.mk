@@ -1,4 +1,4 @@
-# Benchmarks: make bench [BENCH_ARGS='--quick --only 'fork*'']; figures and a page go to build/bench/.
+# Benchmarks: make bench [BENCH_ARGS="--quick --only 'fork*'"]; figures and a page go to build/bench/.
 $(BUILD)/bench/%: bench/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -O2 -Wall -Wextra -o $@ $< -pthread
