@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "abi/base/log.h"
+#include "bench/bench.h"
 #include "platform/platform.h"
 
 #define CODE 0x10000000UL
@@ -20,14 +21,6 @@
 
 static const struct pf_ops *ops;
 static struct platform *pf;
-
-static uint64_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
 
 static int cmp_u64(const void *a, const void *b)
 {

@@ -1,5 +1,5 @@
 # Benchmarks: make bench [BENCH_ARGS="--quick --only 'fork*'"]; figures and a page go to build/bench/.
-$(BUILD)/bench/%: bench/%.c
+$(BUILD)/bench/%: bench/%.c bench/bench.h
 	@mkdir -p $(@D)
 	$(CC) -std=gnu17 -O2 -Wall -Wextra -o $@ $< -pthread
 

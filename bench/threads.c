@@ -25,6 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
+
 #define RUN_MS 300
 #define WARM_MS 50
 #define THREADS_MAX 2048
@@ -42,20 +44,6 @@ static struct worker workers[THREADS_MAX];
 static _Atomic uint32_t go;
 static atomic_bool stop;
 static int fd_null;
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static uint64_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static void sleep_ms(unsigned ms)
 {
