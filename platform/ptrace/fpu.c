@@ -83,21 +83,6 @@ size_t ptrace_fpu_size(struct platform *p)
 	return p->fp_size;
 }
 
-static void trailer_write(const struct platform *p, uint8_t *fp)
-{
-	struct fp_sw sw = {0};
-	uint32_t magic2 = FP_MAGIC2;
-
-	if (p->fp_features) {
-		sw.magic1 = FP_MAGIC1;
-		sw.extended_size = p->fp_size;
-		sw.xfeatures = p->fp_features;
-		sw.xstate_size = p->fp_size - sizeof(magic2);
-		memcpy(fp + sw.xstate_size, &magic2, sizeof(magic2));
-	}
-	memcpy(fp + FP_SW, &sw, sizeof(sw));
-}
-
 int ptrace_fpu_get(struct pf_thread *t, void *buf, size_t cap)
 {
 	const struct platform *p = t->space->p;
@@ -115,7 +100,7 @@ int ptrace_fpu_get(struct pf_thread *t, void *buf, size_t cap)
 		memcpy(image + FP_FXSAVE_SIZE, &h, sizeof(h));
 	}
 	memcpy(image + FP_MXCSR_MASK, &p->mxcsr_mask, sizeof(p->mxcsr_mask));
-	trailer_write(p, image);
+	fp_trailer_write(image, p->fp_features, p->fp_size);
 	memcpy(buf, image, p->fp_size);
 	return (int)p->fp_size;
 }

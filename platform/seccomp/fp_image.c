@@ -28,3 +28,18 @@ int fp_header_check(uint64_t features, const struct fp_header *h)
 			return -EINVAL;
 	return 0;
 }
+
+void fp_trailer_write(void *fp, uint64_t features, size_t size)
+{
+	struct fp_sw sw = {0};
+	uint32_t magic2 = FP_MAGIC2;
+
+	if (features) {
+		sw.magic1 = FP_MAGIC1;
+		sw.extended_size = size;
+		sw.xfeatures = features;
+		sw.xstate_size = size - sizeof(magic2);
+		memcpy((uint8_t *)fp + sw.xstate_size, &magic2, sizeof(magic2));
+	}
+	memcpy((uint8_t *)fp + FP_SW, &sw, sizeof(sw));
+}

@@ -199,24 +199,8 @@ int seccomp_fpu_get(struct pf_thread *t, void *buf, size_t cap)
 	if (frame_full(t))
 		return -EINTR;
 	memcpy(buf, at(t, t->fp_off), n);
-	fp_trailer_write(t->space->p, buf);
+	fp_trailer_write(buf, t->space->p->fp_features, t->space->p->fp_size);
 	return n;
-}
-
-/* The parts of the image that are the host kernel's, not the guest's. */
-void fp_trailer_write(struct platform *p, void *fp)
-{
-	struct fp_sw sw = {0};
-	uint32_t magic2 = FP_MAGIC2;
-
-	if (p->fp_features) {
-		sw.magic1 = FP_MAGIC1;
-		sw.extended_size = p->fp_size;
-		sw.xfeatures = p->fp_features;
-		sw.xstate_size = p->fp_size - sizeof(magic2);
-		memcpy((uint8_t *)fp + sw.xstate_size, &magic2, sizeof(magic2));
-	}
-	memcpy((uint8_t *)fp + FP_SW, &sw, sizeof(sw));
 }
 
 int seccomp_fpu_set(struct pf_thread *t, const void *buf, size_t len)
@@ -245,7 +229,7 @@ int seccomp_fpu_set(struct pf_thread *t, const void *buf, size_t len)
 	memcpy(fp + FP_MXCSR_MASK, &p->mxcsr_mask, sizeof(p->mxcsr_mask));
 	if (p->fp_features)
 		memcpy(fp + FP_FXSAVE_SIZE, &h, sizeof(h));
-	fp_trailer_write(p, fp);
+	fp_trailer_write(fp, p->fp_features, p->fp_size);
 	return 0;
 }
 
@@ -264,7 +248,7 @@ void seccomp_fpu_reset(struct pf_thread *t)
 	memcpy(fp, &fcw, sizeof(fcw));
 	memcpy(fp + FP_MXCSR, &mxcsr, sizeof(mxcsr));
 	memcpy(fp + FP_MXCSR_MASK, &p->mxcsr_mask, sizeof(p->mxcsr_mask));
-	fp_trailer_write(p, fp);
+	fp_trailer_write(fp, p->fp_features, p->fp_size);
 }
 
 /* Learns the layout from the zygote's first frame, when no guest has run yet. */

@@ -69,3 +69,5 @@ _Static_assert(sizeof(struct fp_header) == 64, "XSAVE header");
 bool fp_is_extended(const void *buf, size_t len, uint32_t *xstate_size);
 /* -EINVAL for a feature that is not in `features`, compaction, or reserved words. */
 int fp_header_check(uint64_t features, const struct fp_header *h);
+/* The parts of an image that are the host kernel's, not the guest's; size: of the image with its end mark. */
+void fp_trailer_write(void *fp, uint64_t features, size_t size);

@@ -350,7 +350,6 @@ void frame_store(struct pf_thread *t);
 int frame_full(struct pf_thread *t);
 void frame_copy(struct pf_thread *dst, struct pf_thread *src);
 int frame_learn(struct pf_thread *zygote);
-void fp_trailer_write(struct platform *p, void *fp);
 size_t seccomp_fpu_size(struct platform *p);
 int seccomp_fpu_get(struct pf_thread *t, void *buf, size_t cap);
 int seccomp_fpu_set(struct pf_thread *t, const void *buf, size_t len);
