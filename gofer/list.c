@@ -14,18 +14,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "abi/linux/fcntl.h"
 #include "gofer/ops.h"
 
 #define LIST_DEPTH 12	  /* of directories below; each has a descriptor open meanwhile */
 #define LIST_BELOW_READS 8 /* getdents calls in search of the first of them */
-
-struct linux_dirent64 {
-	uint64_t d_ino;
-	int64_t d_off;
-	uint16_t d_reclen;
-	uint8_t d_type;
-	char d_name[];
-};
 
 struct lister {
 	struct conn *c;
