@@ -38,9 +38,9 @@ static bool is_dots(const struct p9_str *s)
 	return s->p[0] == '.' && (s->len == 1 || (s->len == 2 && s->p[1] == '.'));
 }
 
-/* Remembers what the entries of directory `dir` tell, which begin at offset `at`. How many entries,
- * or -EIO. */
-static int entries_keep(struct p9_fs *fs, unsigned gen, uint64_t dir, uint64_t at, uint8_t *data,
+/* Remembers what the entries of directory `dir` tell, which begin at offset *at; where the next ones do
+ * is left there. How many entries, or -EIO. */
+static int entries_keep(struct p9_fs *fs, unsigned gen, uint64_t dir, uint64_t *at, uint8_t *data,
 			size_t len)
 {
 	struct p9_cur c = p9_cur(data, len);
@@ -54,8 +54,8 @@ static int entries_keep(struct p9_fs *fs, unsigned gen, uint64_t dir, uint64_t a
 			return -EIO;
 		if (e.attr.valid && !is_dots(&e.d.name))
 			p9_names_put(fs, gen, dir, &e.d.name,
-				     &(struct p9_told){&e.attr, e.target, at});
-		at = e.d.offset;
+				     &(struct p9_told){&e.attr, e.target, *at});
+		*at = e.d.offset;
 	}
 	return c.bad ? -EIO : n;
 }
@@ -64,7 +64,7 @@ static int sections_keep(struct p9_fs *fs, unsigned gen, uint8_t *data, size_t l
 {
 	struct p9_cur c = p9_cur(data, len);
 	unsigned got = 0;
-	uint64_t dir;
+	uint64_t dir, at;
 	int entries;
 	uint32_t n;
 	uint8_t *p;
@@ -73,7 +73,8 @@ static int sections_keep(struct p9_fs *fs, unsigned gen, uint8_t *data, size_t l
 		p9_get_u64(&c, &dir);
 		p9_get_u32(&c, &n);
 		p = p9_take(&c, n);
-		entries = c.bad ? -EIO : entries_keep(fs, gen, dir, 0, p, n);
+		at = 0;
+		entries = c.bad ? -EIO : entries_keep(fs, gen, dir, &at, p, n);
 		if (entries < 0)
 			return entries;
 		p9_listing_put(fs, gen, dir, p, n, (unsigned)entries);
@@ -215,6 +216,7 @@ static int list_fetch(struct file *f, struct p9_file *pf, uint64_t pos)
 	unsigned gen = p9_names_gen(fs);
 	struct p9_tlist t = {.offset = pos, .count = LIST_BYTES};
 	struct p9_listed l;
+	uint64_t next;
 	int err;
 
 	free(steal(&pf->list));
@@ -245,7 +247,8 @@ static int list_fetch(struct file *f, struct p9_file *pf, uint64_t pos)
 	pf->list_end = l.end || l.own == 0;
 	if (!p9_client_extended(p9_conn(f->inode)))
 		return 0;
-	err = entries_keep(fs, gen, pi->qid_path, pos, l.data, l.own);
+	next = pos;
+	err = entries_keep(fs, gen, pi->qid_path, &next, l.data, l.own);
 	if (err < 0) {
 		free(steal(&pf->list));
 		return err;
@@ -261,20 +264,15 @@ static bool fetch_attrs(struct inode *dir)
 	unsigned gen = p9_names_gen(fs);
 	struct p9_tlist t = {.count = LIST_BYTES * 2, .flags = P9_LIST_ATTRS};
 	struct p9_listed l;
-	struct p9_entry e;
+	int n;
 
 	for (int i = 0; i < FETCH_MESSAGES; i++) {
-		struct p9_cur c;
-
 		if (list_request(dir, &t, &l) < 0)
 			return i > 0;
-		if (entries_keep(fs, gen, p9_inode(dir)->qid_path, t.offset, l.data, l.own) < 0) {
-			free(l.data);
-			return false;
-		}
-		for (c = p9_cur(l.data, l.own); p9_get_entry(&c, &e);)
-			t.offset = e.d.offset;
+		n = entries_keep(fs, gen, p9_inode(dir)->qid_path, &t.offset, l.data, l.own);
 		free(l.data);
+		if (n < 0)
+			return false;
 		if (l.end || l.own == 0)
 			break;
 	}
