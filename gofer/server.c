@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 #include "abi/base/log.h"
+#include "abi/base/process.h"
 #include "gofer/gofer_impl.h"
 
 #define WORKER_STACK (128 * 1024)
@@ -371,6 +372,7 @@ int gofer_serve(const struct gofer_config *cfg)
 	signal(SIGXFSZ, SIG_IGN); /* RLIMIT_FSIZE: an errno will do */
 	umask(0);
 	mallopt(M_ARENA_MAX, 1);
+	process_reserve_descriptors();
 	gofer_server.may_spin = cpus_usable() > 1;
 	gofer_server.epoll = epoll_create1(EPOLL_CLOEXEC);
 	err = gofer_server.epoll < 0 ? -errno : host_init();

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -58,4 +59,24 @@ void gate_open(struct gate *g, uint32_t what)
 	close(g->event);
 	close(g->alive[0]);
 	close(g->alive[1]);
+}
+
+/* A multiple of what the kernel rounds to; 8 bytes each. */
+#define DESCRIPTORS_RESERVED 4096
+
+void process_reserve_descriptors(void)
+{
+	struct rlimit r;
+	rlim_t n = DESCRIPTORS_RESERVED;
+	int any, high;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < n)
+		n = r.rlim_cur;
+	any = eventfd(0, EFD_CLOEXEC);
+	if (any < 0)
+		return;
+	high = fcntl(any, F_DUPFD_CLOEXEC, (int)n - 1);
+	if (high >= 0)
+		close(high);
+	close(any);
 }

@@ -16,6 +16,7 @@
 
 #include "abi/base/cleanup.h"
 #include "abi/base/log.h"
+#include "abi/base/process.h"
 #include "sentry/boot/forward.h"
 #include "sentry/boot/tree.h"
 #include "sentry/boot/user.h"
@@ -115,8 +116,10 @@ int boot_prepare(struct boot_config *cfg)
 		.have_pid_namespace = cfg->have_pid_namespace,
 		.on_death = kernel_space_died,
 	};
-	int r = ops->start(&pcfg, &cfg->started);
+	int r;
 
+	process_reserve_descriptors();
+	r = ops->start(&pcfg, &cfg->started);
 	return r ? platform_failed(cfg, r) : 0;
 }
 
