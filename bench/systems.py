@@ -84,9 +84,11 @@ def others(scratch):
         yield System("runsc", ["runsc", "--rootless", "--network=none", "do"])
 
 
-def find(sentry, cpu, scratch):
-    """All systems that work here, native first. They may leave files in `scratch`."""
+def find(sentry, cpu, scratch, wanted):
+    """The systems that work here and whose names are wanted, native first. They may leave files in `scratch`."""
     free = [System("native"), System("sentry", [sentry, "exec", "--"]),
             System("sentry-ptrace", [sentry, "exec", "--platform", "ptrace", "--"])]
-    free += [s for s in others(scratch) if works(s, scratch)]
-    return free + [s.pinned(cpu) for s in free]
+    free += others(scratch)
+    found = [s for s in free + [s.pinned(cpu) for s in free] if wanted(s.name)]
+    own = [s for s in found if s.name.startswith(("native", "sentry"))]
+    return own + [s for s in found if s not in own and works(s, scratch)]
