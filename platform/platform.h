@@ -204,9 +204,11 @@ struct pf_ops {
 	 * be found at dst, or NULL (too many, or not now: use write()); nothing is written before
 	 * late_commit(), of all or the first of them. Any other late_* or write comes after that.
 	 * late_flush: writes now what was put off, 0; or -EFAULT, *fault is the first byte that
-	 * can't be, and all is still put off. All four may be NULL. */
+	 * can't be, and all is still put off. late_zero: len bytes at dst are zero, false: use write().
+	 * All five may be NULL. */
 	void *(*late_buffer)(struct pf_thread *t, struct gptr dst, size_t len);
 	void (*late_commit)(struct pf_thread *t, struct gptr dst, size_t len);
+	bool (*late_zero)(struct pf_thread *t, struct gptr dst, size_t len);
 	int (*late_flush)(struct pf_thread *t, struct gptr *fault);
 	void (*late_drop)(struct pf_thread *t);
 	/* Compare-and-exchange, in the guest's memory, of a 32-bit word, 4-byte aligned: 0 with

@@ -168,6 +168,7 @@ struct regime {
 
 /* The data window of the system call that is being served; only S. See window.c. */
 #define WINDOW_OUTS 16
+#define WINDOW_PIECE_MAX 0x10000UL
 #define WINDOWS_LARGE_MAX 64
 struct window {
 	uint32_t begin, end; /* of what is put off, as offsets in the slot */
@@ -176,7 +177,7 @@ struct window {
 	bool faulted; /* what was put off could not be written */
 	struct window_piece {
 		uint64_t addr;
-		uint32_t off, len;
+		uint32_t off, len, what;
 	} in[SLOT_INS], out[WINDOW_OUTS];
 };
 
@@ -422,6 +423,7 @@ void window_written(struct pf_space *s, struct gptr dst, size_t len);
 void window_flush(struct pf_thread *t);
 void *seccomp_late_buffer(struct pf_thread *t, struct gptr dst, size_t len);
 void seccomp_late_commit(struct pf_thread *t, struct gptr dst, size_t len);
+bool seccomp_late_zero(struct pf_thread *t, struct gptr dst, size_t len);
 int seccomp_late_flush(struct pf_thread *t, struct gptr *fault);
 void seccomp_late_drop(struct pf_thread *t);
 

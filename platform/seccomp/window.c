@@ -7,7 +7,8 @@
  *	+----------------+--------------------------------------------+
  *			   begin                    end
  *
- * Both are sequences of pieces: address, length, bytes (struct slot_piece).
+ * Both are sequences of pieces: address, length, bytes (struct slot_piece). Memory that is to be cleared
+ * has no bytes in the window.
  *
  * Inwards: the stub copies a call's paths, structs and small buffers here before it reports
  * (stub/ahead.c). What S reads from there on is what the guest's memory held then.
@@ -127,37 +128,58 @@ void window_end(struct pf_thread *t)
 	atomic_fetch_sub(&t->space->p->nlarge, 1);
 }
 
-void *seccomp_late_buffer(struct pf_thread *t, struct gptr dst, size_t len)
+/* Is there room for one more piece, for len bytes at dst, with so many in the window? */
+static bool out_fits(struct pf_thread *t, struct gptr dst, size_t len, size_t bytes)
 {
 	struct window *w = &t->window;
+	uint64_t end = w->end + (uint64_t)sizeof(struct slot_piece) + bytes;
 
-	uint64_t end = w->end + (uint64_t)sizeof(struct slot_piece) + len;
-
-	if (served != t || w->nouts == WINDOW_OUTS || dst.v > PF_GUEST_MAX ||
-	    len > PF_GUEST_MAX - dst.v || len > SLOT_WINDOW_SIZE ||
-	    end > SLOT_WINDOW + SLOT_WINDOW_SIZE - SLOT_UNIT ||
-	    (end > SLOT_WINDOW + SLOT_IN_SIZE && !large_begin(t)))
-		return NULL;
-	return (uint8_t *)t->slot + w->end + sizeof(struct slot_piece);
+	return served == t && w->nouts < WINDOW_OUTS && dst.v <= PF_GUEST_MAX &&
+	       len <= PF_GUEST_MAX - dst.v && len <= WINDOW_PIECE_MAX &&
+	       end <= SLOT_WINDOW + SLOT_WINDOW_SIZE - SLOT_UNIT &&
+	       (end <= SLOT_WINDOW + SLOT_IN_SIZE || large_begin(t));
 }
 
-void seccomp_late_commit(struct pf_thread *t, struct gptr dst, size_t len)
+static void out_add(struct pf_thread *t, struct gptr dst, size_t len, uint32_t what)
 {
 	struct window *w = &t->window;
 	struct slot_piece *o = (struct slot_piece *)((uint8_t *)t->slot + w->end);
 
-	if (!len)
-		return;
 	o->addr = dst.v;
 	o->len = (uint32_t)len;
-	w->out[w->nouts++] = (struct window_piece){dst.v, w->end + sizeof(*o), (uint32_t)len};
-	w->end += slot_piece_size((uint32_t)len);
+	o->what = what;
+	w->out[w->nouts++] =
+		(struct window_piece){dst.v, w->end + sizeof(*o), (uint32_t)len, what};
+	w->end += slot_out_size(what, (uint32_t)len);
 	forget(w, dst.v, len);
+}
+
+void *seccomp_late_buffer(struct pf_thread *t, struct gptr dst, size_t len)
+{
+	if (len > SLOT_WINDOW_SIZE || !out_fits(t, dst, len, len))
+		return NULL;
+	return (uint8_t *)t->slot + t->window.end + sizeof(struct slot_piece);
+}
+
+void seccomp_late_commit(struct pf_thread *t, struct gptr dst, size_t len)
+{
+	if (len)
+		out_add(t, dst, len, SLOT_BYTES);
+}
+
+bool seccomp_late_zero(struct pf_thread *t, struct gptr dst, size_t len)
+{
+	if (!out_fits(t, dst, len, 0))
+		return false;
+	if (len)
+		out_add(t, dst, len, SLOT_ZEROS);
+	return true;
 }
 
 /* Not relative to the end of the call: what is written twice is the same. */
 int seccomp_late_flush(struct pf_thread *t, struct gptr *fault)
 {
+	static const uint8_t zeros[WINDOW_PIECE_MAX];
 	struct window *w = &t->window;
 	struct iovec local[WINDOW_OUTS], remote[WINDOW_OUTS];
 	ssize_t n;
@@ -165,7 +187,11 @@ int seccomp_late_flush(struct pf_thread *t, struct gptr *fault)
 	if (!w->nouts)
 		return 0;
 	for (uint32_t i = 0; i < w->nouts; i++) {
-		local[i] = (struct iovec){(uint8_t *)t->slot + w->out[i].off, w->out[i].len};
+		const uint8_t *from = w->out[i].what == SLOT_ZEROS ?
+					      zeros :
+					      (uint8_t *)t->slot + w->out[i].off;
+
+		local[i] = (struct iovec){(void *)from, w->out[i].len};
 		remote[i] = (struct iovec){(void *)w->out[i].addr, w->out[i].len};
 	}
 	n = process_vm_writev(t->space->pid, local, w->nouts, remote, w->nouts, 0);

@@ -243,6 +243,16 @@ stub_copy_end:
 	mov	%rcx, %rax
 	ret
 
+/* uint64_t stub_clear(void *dst, uint64_t n): bytes not cleared */
+	.globl	stub_clear, stub_clear_end
+stub_clear:
+	mov	%rsi, %rcx
+	xor	%eax, %eax
+	rep stosb
+stub_clear_end:
+	mov	%rcx, %rax
+	ret
+
 	.globl	memcpy, memset
 memcpy:
 	mov	%rdi, %rax

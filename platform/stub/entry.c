@@ -138,10 +138,13 @@ static int copy_out(struct slot *s)
 
 	for (uint32_t n = out >> 16; n; n--) {
 		const struct slot_piece *o = (const struct slot_piece *)at;
+		uint64_t left = o->what == SLOT_ZEROS ?
+					stub_clear(o->addr, o->len) :
+					stub_copy(o->addr, (uint64_t)(o + 1), o->len);
 
-		if (stub_copy(o->addr, (uint64_t)(o + 1), o->len))
+		if (left)
 			return 0;
-		at += slot_piece_size(o->len);
+		at += slot_out_size(o->what, o->len);
 	}
 	return 1;
 }
@@ -200,6 +203,8 @@ static int fixup(struct ucontext *uc)
 		uc->uc_mcontext.rip = (uint64_t)stub_copy_bytes;
 	else if (ip >= (uint64_t)stub_copy_bytes && ip < (uint64_t)stub_copy_end)
 		uc->uc_mcontext.rip = (uint64_t)stub_copy_end;
+	else if (ip >= (uint64_t)stub_clear && ip < (uint64_t)stub_clear_end)
+		uc->uc_mcontext.rip = (uint64_t)stub_clear_end;
 	else
 		return 0;
 	return 1;

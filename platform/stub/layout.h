@@ -124,16 +124,22 @@ enum {
 };
 
 /* A piece of guest memory in the window, what a call reads or has written: `len` bytes follow, of or
- * for `addr`. The next piece begins at the next multiple of this header's size. */
+ * for `addr`; or it is to be cleared, and nothing follows. The next piece begins at the next multiple of
+ * this header's size. */
 struct slot_piece {
 	uint64_t addr;
-	uint32_t len, unused;
+	uint32_t len, what;
 };
+enum { SLOT_BYTES, SLOT_ZEROS };
 #define SLOT_UNIT 64
 static inline uint32_t slot_piece_size(uint32_t len)
 {
 	return sizeof(struct slot_piece) * (1 + (len + sizeof(struct slot_piece) - 1) /
 							sizeof(struct slot_piece));
+}
+static inline uint32_t slot_out_size(uint32_t what, uint32_t len)
+{
+	return slot_piece_size(what == SLOT_BYTES ? len : 0);
 }
 
 struct slot {

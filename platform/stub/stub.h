@@ -35,9 +35,11 @@ long stub_clone(long flags, uint64_t stack, void (*fn)(uint64_t), uint64_t arg);
 _Noreturn void stub_exit(void);
 int64_t stub_cmpxchg32(uint64_t p, uint32_t expect, uint32_t desired);
 uint64_t stub_copy(uint64_t dst, uint64_t src, uint64_t n);
+uint64_t stub_clear(uint64_t dst, uint64_t n);
 _Noreturn void stub_trap(void);
 extern const char stub_trap_site[], stub_fast_exit[], stub_fast_exit_end[];
 extern const char stub_cmpxchg32_end[], stub_fault[], stub_copy_bytes[], stub_copy_end[];
+extern const char stub_clear_end[];
 void *memcpy(void *dst, const void *src, unsigned long n);
 void *memset(void *dst, int c, unsigned long n);
 

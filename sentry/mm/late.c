@@ -61,12 +61,20 @@ static bool is_writable(struct mm *m, uint64_t addr, uint64_t end)
 	return look_up(m, addr, end);
 }
 
+static bool may_be_late(struct task *t, struct gptr dst, size_t n)
+{
+	return t->late && !t->ptrace && n <= LATE_MAX && dst.v <= PF_GUEST_MAX &&
+	       is_writable(t->mm, dst.v, dst.v + n);
+}
+
 void *late_buffer(struct task *t, struct gptr dst, size_t n)
 {
-	if (!t->late || t->ptrace || n > LATE_MAX || dst.v > PF_GUEST_MAX ||
-	    !is_writable(t->mm, dst.v, dst.v + n))
-		return NULL;
-	return kernel->pf_ops->late_buffer(t->pt, dst, n);
+	return may_be_late(t, dst, n) ? kernel->pf_ops->late_buffer(t->pt, dst, n) : NULL;
+}
+
+bool late_zero(struct task *t, struct gptr dst, size_t n)
+{
+	return may_be_late(t, dst, n) && kernel->pf_ops->late_zero(t->pt, dst, n);
 }
 
 void late_commit(struct task *t, struct gptr dst, size_t n)

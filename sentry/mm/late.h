@@ -16,5 +16,6 @@ void *late_buffer(struct task *t, struct gptr dst, size_t n);
 void late_commit(struct task *t, struct gptr dst, size_t n);
 /* True if it was put off. */
 bool late_write(struct task *t, struct gptr dst, const void *src, size_t n);
+bool late_zero(struct task *t, struct gptr dst, size_t n);
 /* Writes what could not be (PF_LATE_FAULT) after all: 0, or -EFAULT and it is dropped. */
 int late_settle(struct task *t);

@@ -90,8 +90,10 @@ static ssize_t zero_guest_partial(struct task *t, struct gptr dst, size_t n)
 
 	while (done < n) {
 		size_t part = n - done < sizeof(zeros) ? n - done : sizeof(zeros);
-		ssize_t r = copy_to_guest_partial(t, gptr_add(dst, done), zeros, part);
+		ssize_t r = part;
 
+		if (!late_zero(t, gptr_add(dst, done), part))
+			r = copy_loop(t->mm, t, dst.v + done, NULL, zeros, part);
 		if (r > 0)
 			done += (size_t)r;
 		if (r < (ssize_t)part)

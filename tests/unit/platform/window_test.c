@@ -128,6 +128,41 @@ Test(window, a_copy_that_faults_comes_back_before_the_guest_runs)
 	ops->thread_destroy(t);
 }
 
+Test(window, what_is_cleared_takes_no_room_and_keeps_its_place_in_the_order)
+{
+	static const char zeros[256];
+	struct pf_space *s;
+	struct pf_thread *t;
+	struct pf_event ev;
+	struct gptr fault = {0};
+
+	guest_new(loop, sizeof(loop), &s, &t);
+	guest_expect_syscall(t, &ev, SYS_getppid);
+	for (unsigned i = 0; i < DATA_SIZE; i += 8)
+		cr_assert_eq(ops->write(s, gptr(DATA + i), "12345678", 8), 8);
+	cr_expect_not(ops->late_zero(t, gptr(DATA), 65537));
+	cr_expect_not(ops->late_zero(t, gptr(PF_GUEST_MAX - 1), 2));
+	cr_assert(ops->late_zero(t, gptr(DATA + 9), 3000));
+	cr_assert(put(t, DATA + 16, "x", 1));
+	cr_assert(ops->late_zero(t, gptr(DATA + 20), 1));
+	guest_expect_syscall(t, &ev, SYS_getppid);
+	expect_memory(s, DATA + 8, "1\0\0\0\0\0\0\0x\0\0", 12);
+	expect_memory(s, DATA + 3009 - 200, zeros, 200);
+	expect_memory(s, DATA + 3009, "2345678", 7);
+	/* The same where others look first, and where it faults. */
+	cr_assert(ops->late_zero(t, gptr(DATA + 3009), 2));
+	expect_memory(s, DATA + 3009, "\0\0" "45678", 7);
+	cr_assert(ops->late_zero(t, gptr(HOLE - 6), 8));
+	ops->run(t, &ev);
+	cr_assert_eq(ev.kind, PF_LATE_FAULT);
+	cr_assert_eq(ops->late_flush(t, &fault), -EFAULT);
+	cr_expect_eq(fault.v, HOLE);
+	expect_memory(s, HOLE - 8, "12\0\0\0\0\0\0", 8);
+	ops->late_drop(t);
+	guest_expect_syscall(t, &ev, SYS_getppid);
+	ops->thread_destroy(t);
+}
+
 Test(window, a_copy_that_fails_unseen_is_told_at_the_next_run)
 {
 	struct pf_space *s;
