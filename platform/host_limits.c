@@ -23,17 +23,16 @@ void host_limits_set(void)
 		setrlimit(limits[i].what, &(struct rlimit){limits[i].value, limits[i].value});
 }
 
-/* A little more eligible than the sentry: memory pressure ends a guest process first. */
-void host_oom_score_raise(void)
+void host_oom_score_raised(char text[OOM_SCORE_SIZE])
 {
-	char buf[16] = "0";
+	char buf[16] = "";
 	int v;
-	AUTO(fd) int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	AUTO(fd) int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
 
+	text[0] = 0;
 	if (fd < 0 || read(fd, buf, sizeof(buf) - 1) <= 0)
 		return;
-	v = atoi(buf) + 100;
-	snprintf(buf, sizeof(buf), "%d", v > 1000 ? 1000 : v);
-	if (pwrite(fd, buf, strlen(buf), 0) < 0)
-		log_debug("oom_score_adj: %s", strerror(errno));
+	v = atoi(buf);
+	v = v < -1000 ? -900 : v > 900 ? 1000 : v + 100;
+	snprintf(text, OOM_SCORE_SIZE, "%d", v);
 }

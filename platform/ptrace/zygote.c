@@ -96,6 +96,21 @@ static void privileges_drop(void)
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 }
 
+/* Where a sentry that was started by root is not dumpable, it may not write its own. */
+static void oom_score_raise(void)
+{
+	char text[OOM_SCORE_SIZE];
+	int fd;
+
+	host_oom_score_raised(text);
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (write(fd, text, strlen(text)) < 0)
+		log_debug("oom_score_adj: %s", strerror(errno));
+	close(fd);
+}
+
 static _Noreturn void child_main(int sock, pid_t parent)
 {
 	size_t n = ptstub_end - ptstub_begin;
@@ -108,12 +123,12 @@ static _Noreturn void child_main(int sock, pid_t parent)
 	memcpy(code, ptstub_begin, n);
 	mprotect(code, PTSTUB_PAGE, PROT_READ | PROT_EXEC);
 	setpgid(0, 0);
-	host_oom_score_raise();
 	if (dup2(sock, 0) < 0)
 		_exit(1);
 	syscall(SYS_close_range, 1, ~0U, 0);
 	signals_default();
 	privileges_drop();
+	oom_score_raise();
 	host_limits_set();
 	thread_memory_forget();
 	if (getppid() != parent || write(0, &ok, 1) != 1)

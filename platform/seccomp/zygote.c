@@ -58,7 +58,6 @@ static _Noreturn void zygote_exec(int sock, int arena, int exe, pid_t sentry)
 	if (sentry && (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != sentry))
 		_exit(1);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	host_oom_score_raise();
 	host_limits_set();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -110,7 +109,8 @@ static int zygote_spawn(struct platform *p, struct zygote_birth *b)
 		return -errno;
 	AUTO(fd) int theirs = sock[1];
 	AUTO(fd) int ours = sock[0];
-	*cfg = (struct zygote_config){p->orphans_of, 1, 1};
+	*cfg = (struct zygote_config){p->orphans_of, 1, 1, ""};
+	host_oom_score_raised(cfg->oom_score);
 	b->first = zygote_vfork(theirs, b->space->arena_fd, exe, cfg->sentry);
 	if (b->first < 0)
 		return -errno;

@@ -204,6 +204,7 @@ struct zygote_config {
 	uint32_t sentry; /* the process with whose end stubs are to end, or 0 */
 	uint32_t want_listener;
 	uint32_t want_userns;
+	char oom_score[8]; /* for /proc/self/oom_score_adj; empty: leave that alone */
 };
 /* The zygote's exit status when the host's random layout lies in the way: start it again. */
 #define ZYGOTE_RETRY 75

@@ -180,6 +180,24 @@ static void unmap_between(uint64_t start, uint64_t end)
 	sys2(__NR_munmap, start, end - start);
 }
 
+/* Not before the exec: a sentry that was started by root is not dumpable, so it may not write its own. */
+static void oom_score_raise(const struct boot *b)
+{
+	const char *s = b->cfg.oom_score;
+	unsigned n = 0;
+	long fd;
+
+	while (n < sizeof(b->cfg.oom_score) && s[n])
+		n++;
+	if (!n)
+		return;
+	fd = sys4(__NR_openat, -100, "/proc/self/oom_score_adj", 1 /* O_WRONLY */, 0);
+	if (fd < 0)
+		return;
+	sys3(__NR_write, fd, s, n);
+	sys1(__NR_close, fd);
+}
+
 static void confine(struct boot *b)
 {
 	struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
@@ -308,6 +326,7 @@ static _Noreturn void zygote_main(void *arg)
 		die(2);
 	sys3(__NR_madvise, STUB_ARENA, STUB_ARENA_SIZE, 10 /* MADV_DONTFORK */);
 	b->cfg = *(struct zygote_config *)(STUB_ARENA + SLOT_WINDOW);
+	oom_score_raise(b);
 	confine(b);
 	b->hello.magic = ZYGOTE_MAGIC;
 	r = stub_clone(CLONE_VM | CLONE_FILES | CLONE_PARENT | SIGCHLD, STACK_B, zygote_b,
