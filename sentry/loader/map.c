@@ -46,9 +46,10 @@ static bool adjoining(const struct elf_segment *a, const struct elf_segment *b)
 	       a->memsz == a->filesz && a->vaddr - a->offset == b->vaddr - b->offset;
 }
 
-static int map_file_part(struct mm_op *op, struct file *f, const struct elf_segment *first,
-			 const struct elf_segment *last, uint64_t bias)
+static int map_file_part(struct mm_op *op, struct file *f, const struct elf_image *img,
+			 const struct elf_segment *first, const struct elf_segment *last, uint64_t bias)
 {
+	void (*patch)(struct mm_op *, uint64_t, int) = img->interp_size ? patch_mapped : patch_executed;
 	struct file_mapping fm;
 	struct mmap_args a = {
 		.addr = file_start(first) + bias,
@@ -79,7 +80,7 @@ static int map_file_part(struct mm_op *op, struct file *f, const struct elf_segm
 			err = mprotect_locked(op, file_start(s) + bias, file_end(s) + bias, s->prot);
 	for (const struct elf_segment *s = first; s <= last && !err && !fm.delta; s++)
 		if (s->prot & PROT_EXEC)
-			patch_mapped(op, file_start(s) + bias, fm.host_fd);
+			patch(op, file_start(s) + bias, fm.host_fd);
 	return err;
 }
 
@@ -129,7 +130,7 @@ int elf_map(struct mm_op *op, struct file *f, const struct elf_image *img, uint6
 		while (last + 1 < img->segments + img->nsegments && adjoining(last, last + 1))
 			last++;
 		if (first->filesz)
-			err = map_file_part(op, f, first, last, bias);
+			err = map_file_part(op, f, img, first, last, bias);
 		if (!err)
 			err = map_bss(op, last, bias);
 		if (err)

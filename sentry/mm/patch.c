@@ -15,6 +15,8 @@
 
 /* Traps of one site, in one thread, before its file is worth a shadow and a process a mapping. */
 #define HOT_TRAPS 16
+/* Runs of a file, whose every process makes some calls there, before it is worth a shadow. */
+#define HOT_RUNS 4
 #define NEVER (-1000000000)
 #define SHADOW_BYTES_MAX (64UL << 20)
 #define MMAP_AREA 0x700000000000UL
@@ -242,18 +244,32 @@ static enum shadow_state window_map(struct mm_op *op, struct vma *v, struct shad
 	return SHADOW_LATER;
 }
 
-void patch_mapped(struct mm_op *op, uint64_t addr, int fd)
+/* True: something was there to be mapped, and was. */
+static bool shadows_map(struct mm_op *op, struct vma *v, int fd)
+{
+	struct shadow_file *f = shadow_lookup(fd);
+	uint64_t start, end;
+	bool mapped = false;
+
+	for (unsigned w = 0; f && shadow_window(f, w, &start, &end); w++)
+		if (vma_holds(v, start, end) && window_map(op, v, f, w) != SHADOW_LATER)
+			mapped = true;
+	return mapped;
+}
+
+static struct vma *patchable_at(struct mm_op *op, uint64_t addr)
 {
 	struct vma *v = vma_find(op->m, addr);
-	struct shadow_file *f;
-	uint64_t start, end;
 
-	if (fd < 0 || !v || v->start > addr || !vma_patchable(v))
-		return;
-	f = shadow_lookup(fd);
-	for (unsigned w = 0; f && shadow_window(f, w, &start, &end); w++)
-		if (vma_holds(v, start, end))
-			window_map(op, v, f, w);
+	return v && v->start <= addr && vma_patchable(v) ? v : NULL;
+}
+
+void patch_mapped(struct mm_op *op, uint64_t addr, int fd)
+{
+	struct vma *v = fd < 0 ? NULL : patchable_at(op, addr);
+
+	if (v)
+		shadows_map(op, v, fd);
 }
 
 /* Has a shadow made whose thunks find room. How many there will be is not known yet. */
@@ -271,6 +287,15 @@ static enum shadow_state ask(struct mm_op *op, const struct vma *v, int fd, uint
 			return shadow_request(fd, site, delta);
 	}
 	return SHADOW_NONE;
+}
+
+/* Each of its processes traps at many sites of it, and at none often. */
+void patch_executed(struct mm_op *op, uint64_t addr, int fd)
+{
+	struct vma *v = fd < 0 ? NULL : patchable_at(op, addr);
+
+	if (v && !shadows_map(op, v, fd) && v->end - v->start <= PATCH_WHOLE && shadow_run(fd) >= HOT_RUNS)
+		ask(op, v, fd, v->offset);
 }
 
 static enum shadow_state patch_locked(struct mm_op *op, struct vma *v, int fd, uint64_t site)

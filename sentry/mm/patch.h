@@ -1,7 +1,9 @@
 /* Patched call sites (platform/patch/patch.h) in guest memory.
  *
  * Which sites a file has is found once a file, by a thread of our own, when one of its sites has
- * trapped often: in the whole executable segment, or, of a large one, in a window around that site.
+ * trapped often: in the whole executable segment, or, of a large one, in a window around that site. The
+ * dynamic linker traps at some 25 sites in each process, and at none of them often: its shadow is made when it
+ * has been run a few times.
  * The result is a *shadow*: a sealed memfd that holds these bytes with their sites patched, and the
  * thunks behind them. To patch a process is to map the shadow where it has the file, in one step and
  * all sites at once:
@@ -38,6 +40,9 @@ uint64_t patch_bytes(void);
 void patch_trapped(struct task *t, unsigned n);
 /* v has just been mapped, from host descriptor fd, whose offsets are the file's. Inside an operation. */
 void patch_mapped(struct mm_op *op, uint64_t addr, int fd);
+/* The same for a file that is executed without an interpreter, as interpreters are: what calls its processes make
+ * before anything else, they make there. */
+void patch_executed(struct mm_op *op, uint64_t addr, int fd);
 /* [addr, addr + len) is about to move. */
 int patch_undo(struct task *t, uint64_t addr, uint64_t len);
 /* t stopped by a fault or an interrupt: its rip is made one of the text. True: the fault was no guest's. */

@@ -40,6 +40,7 @@ struct shadow_file {
 	struct list link;
 	struct stat id;
 	bool nothing, busy;
+	unsigned runs;
 	struct window window[WINDOWS];
 	unsigned nwindows;
 	/* busy: what the worker shall do */
@@ -350,6 +351,22 @@ static struct shadow_file *file_new_locked(const struct stat *st)
 	list_push_back(&shadows.files, &f->link);
 	shadows.nfiles++;
 	return f;
+}
+
+unsigned shadow_run(int fd)
+{
+	struct shadow_file *f;
+	struct stat st;
+
+	if (!shadows.entry || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	AUTO_LOCK(&shadows.lock);
+	f = file_find_locked(&st);
+	if (!f)
+		f = file_new_locked(&st);
+	if (!f || f->nothing)
+		return 0;
+	return ++f->runs;
 }
 
 /* A new shadow of the site with this delta: may there be one? */

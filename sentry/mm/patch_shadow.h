@@ -26,6 +26,8 @@ void shadow_init(uint64_t entry, uint64_t bytes_max);
 uint64_t shadow_bytes(void);
 /* The file behind fd; NULL: nobody has asked for a shadow of it, or it has none. */
 struct shadow_file *shadow_lookup(int fd);
+/* Counts a run of the file behind fd; how many there were. 0: it can't have a shadow. */
+unsigned shadow_run(int fd);
 /* The parts of f that were scanned, from 0 on; false: there are no more. */
 bool shadow_window(struct shadow_file *f, unsigned w, uint64_t *start, uint64_t *end);
 /* The k-th shadow of part w; false: there are no more. */
