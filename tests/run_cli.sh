@@ -138,6 +138,27 @@ run nofile-tiny 0 'ok' '' sh -c 'ulimit -n 8; echo ok'
 check host-nofile-too-few 125 '' 'sentry: RLIMIT_NOFILE is 20; *' sh -c "ulimit -n 20; '$sentry' exec echo ok"
 check host-nofile-tiny 0 'ok' '' sh -c "ulimit -n 64; '$sentry' exec echo ok"
 
+# ---- standard streams that are files: their offset is the host's, shared with whoever else has them
+stream() { # stream NAME WANT SCRIPT: with $S for `sentry exec`, stdout and stderr in `log`
+	[[ cli/$1 == *${ONLY-}* ]] || return 0
+	(S="$sentry exec" && exec >"$dir/log.txt" 2>&1 </dev/null && eval "$3")
+	check "$1" 0 "$2" '' cat "$dir/log.txt"
+}
+three=$'out\nerr\nend'
+stream streams-share-an-offset "$three" \
+	'$S python3 -c "import os; os.write(1, b\"out\n\"); os.lseek(2, 0, 1); os.write(2, b\"err\n\"); print(\"end\")"'
+stream streams-follow-the-host "$three" '$S echo out; echo err; $S sh -c "echo end >&2"'
+stream streams-outside-writes-between "$three" \
+	'echo out; { $S sh -c "read x; echo end" < <(sleep 0.2; echo err >&2; echo x); }'
+stream streams-pwrite "end" '$S python3 -c "import os; os.write(2, b\"abc\"); os.pwrite(1, b\"end\n\", 0)"'
+stream streams-reopened-append "$three" '$S sh -c "echo out; echo err >>/dev/stdout"; echo end >>"$dir/log.txt"'
+stream streams-append-flag "$three" '$S python3 -c "
+import os, fcntl
+os.write(2, b\"out\nerr\n\"); os.lseek(1, 0, 0)
+fcntl.fcntl(1, fcntl.F_SETFL, os.O_APPEND); os.write(1, b\"end\n\")"'
+printf 'one\ntwo\nthree\n' >lines
+check streams-input-shared 0 $'one\ntwo\nthree' '' sh -c "{ read a; echo \$a; $sentry exec sh -c 'read a; echo \$a'; cat; } <lines"
+
 # ---- signals: those sent to the launcher reach the program
 signal_test() { # signal_test NAME SIGNAL STATUS SCRIPT
 	[[ cli/$1 == *${ONLY-}* ]] || return 0

@@ -42,7 +42,8 @@ struct file_mapping {
 };
 
 struct file_ops {
-	/* Position-less I/O at `off` for seekable files; streams ignore `off`. The count, 0 at the
+	/* Position-less I/O at `off` for seekable files; streams ignore `off`; FILE_HERE: see
+	 * FILE_POS_OUTSIDE. The count, 0 at the
 	 * end, -EAGAIN when it would block (nothing moved). f_flags of the file are in f->flags;
 	 * write with O_APPEND: the VFS passes off = UINT64_MAX and the file system appends atomically
 	 * and stores where it ended in *end (else NULL). NULL: -EINVAL. */
@@ -81,7 +82,11 @@ enum {
 	FILE_STREAM = 1 << 3,	/* a blocking write goes on until all is written (pipe, tty) */
 	FILE_PATH = 1 << 4,	/* O_PATH: only a place in the tree */
 	FILE_COUNTED_WRITER = 1 << 5, /* inode->writers counts this one */
+	/* The position is none of the VFS's: reads and writes at it come with off = FILE_HERE, an
+	 * append moves it, and seek(0, SEEK_CUR) tells it. file->pos means nothing. */
+	FILE_POS_OUTSIDE = 1 << 6,
 };
+#define FILE_HERE (UINT64_MAX - 1)
 
 struct file {
 	struct ref ref;
@@ -124,6 +129,7 @@ ssize_t file_pread(struct file *f, struct uio *dst, uint64_t off);
 ssize_t file_write(struct file *f, struct uio *src, uint64_t fsize_limit);
 ssize_t file_pwrite(struct file *f, struct uio *src, uint64_t off, uint64_t fsize_limit);
 int64_t file_seek(struct file *f, int64_t off, int whence);
+uint64_t file_pos(struct file *f); /* where it is for now */
 int file_readdir(struct file *f, struct dir_sink *sink);	  /* at the position, moving it */
 uint32_t file_poll(struct file *f);
 struct waitq *file_waitq(struct file *f); /* may be NULL */

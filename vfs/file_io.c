@@ -33,7 +33,7 @@ static ssize_t do_read(struct file *f, struct uio *dst, uint64_t off)
 	if (!f->ops->read)
 		return -EINVAL;
 	clip(dst);
-	if (f->mode & FILE_SEEKABLE && off > INT64_MAX - dst->resid)
+	if (f->mode & FILE_SEEKABLE && off != FILE_HERE && off > INT64_MAX - dst->resid)
 		return -EINVAL;
 	n = f->ops->read(f, dst, off);
 	if (n > 0)
@@ -55,6 +55,8 @@ ssize_t file_read(struct file *f, struct uio *dst)
 	if (!(f->mode & FILE_SEEKABLE))
 		return do_read(f, dst, 0);
 	AUTO_LOCK(&f->pos_lock);
+	if (f->mode & FILE_POS_OUTSIDE)
+		return do_read(f, dst, FILE_HERE);
 	n = do_read(f, dst, f->pos);
 	if (n > 0)
 		f->pos += (uint64_t)n;
@@ -84,6 +86,8 @@ static int fsize_clip(struct file *f, struct uio *src, uint64_t off, uint64_t li
 		if (f->inode->ops->getattr && f->inode->ops->getattr(f->inode, &a) < 0)
 			return -EIO;
 		off = a.size;
+	} else if (off == FILE_HERE) {
+		off = file_pos(f);
 	}
 	if (off >= limit)
 		return -EFBIG;
@@ -103,7 +107,7 @@ static ssize_t do_write(struct file *f, struct uio *src, uint64_t off, uint64_t 
 	if (!f->ops->write)
 		return -EINVAL;
 	clip(src);
-	if (off != UINT64_MAX && f->mode & FILE_SEEKABLE && off > INT64_MAX - src->resid)
+	if (off < FILE_HERE && f->mode & FILE_SEEKABLE && off > INT64_MAX - src->resid)
 		return off > INT64_MAX ? -EINVAL : -EFBIG;
 	if (regular) {
 		int r;
@@ -144,6 +148,8 @@ ssize_t file_write(struct file *f, struct uio *src, uint64_t fsize_limit)
 	if (!(f->mode & FILE_SEEKABLE))
 		return do_write(f, src, 0, fsize_limit, NULL);
 	AUTO_LOCK(&f->pos_lock);
+	if (f->mode & FILE_POS_OUTSIDE)
+		return do_write(f, src, appends(f) ? UINT64_MAX : FILE_HERE, fsize_limit, &end);
 	if (appends(f)) {
 		n = do_write(f, src, UINT64_MAX, fsize_limit, &end);
 		if (n > 0)
@@ -199,6 +205,16 @@ int64_t file_seek(struct file *f, int64_t off, int whence)
 	if (r >= 0)
 		f->pos = (uint64_t)r;
 	return r;
+}
+
+uint64_t file_pos(struct file *f)
+{
+	int64_t r;
+
+	if (!(f->mode & FILE_POS_OUTSIDE))
+		return f->pos;
+	r = f->ops->seek(f, 0, SEEK_CUR);
+	return r < 0 ? 0 : (uint64_t)r;
 }
 
 int file_readdir(struct file *f, struct dir_sink *sink)

@@ -6,8 +6,9 @@
  * the host knows neither, a plain call right after poll said yes, in pieces that fit then. It can
  * only block if someone else takes the bytes in between.
  *
- * A seekable descriptor's offset is shared too: `{ sentry exec a; sentry exec b; } <file`. While the
- * guest reads on where the host's offset stands, plain read and write move it. */
+ * A seekable descriptor's offset is shared too, with the user's shell and its other programs, and often
+ * with another descriptor of the guest: `sentry exec a >log 2>&1`. So the position of a file that was handed
+ * in is the host's, and only that. One that the guest opens again (/dev/stdout) has a position of its own. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -149,6 +150,16 @@ ssize_t host_stream_write(struct host_inode *hi, struct uio *src)
 
 /* ---- seekable ------------------------------------------------------------------------------ */
 
+static ssize_t read_at(int fd, char *buf, size_t n, uint64_t off, size_t done)
+{
+	ssize_t r;
+
+	do {
+		r = off == FILE_HERE ? read(fd, buf, n) : pread(fd, buf, n, (off_t)(off + done));
+	} while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : r;
+}
+
 ssize_t host_seekable_read(struct host_inode *hi, struct uio *dst, uint64_t off)
 {
 	AUTO(free) char *owned = NULL;
@@ -158,19 +169,15 @@ ssize_t host_seekable_read(struct host_inode *hi, struct uio *dst, uint64_t off)
 	buf = buffer(dst->resid, small, &owned, &cap);
 	while (dst->resid) {
 		size_t want = dst->resid < cap ? dst->resid : cap;
-		bool follow = off + done == atomic_load(&hi->host_off);
-		ssize_t r = follow ? read(hi->fd, buf, want)
-				   : pread(hi->fd, buf, want, (off_t)(off + done));
+		ssize_t got = read_at(hi->fd, buf, want, off, done), r;
 
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0)
-			return done ? (ssize_t)done : -errno;
-		if (follow)
-			atomic_fetch_add(&hi->host_off, (uint64_t)r);
-		if (r == 0)
+		if (got < 0)
+			return done ? (ssize_t)done : got;
+		if (got == 0)
 			break;
-		r = uio_to(dst, buf, (size_t)r);
+		r = uio_to(dst, buf, (size_t)got);
+		if (off == FILE_HERE && r < got) /* the guest has not got them */
+			lseek(hi->fd, (r < 0 ? 0 : r) - got, SEEK_CUR);
 		if (r < 0)
 			return done ? (ssize_t)done : r;
 		done += (size_t)r;
@@ -180,61 +187,86 @@ ssize_t host_seekable_read(struct host_inode *hi, struct uio *dst, uint64_t off)
 	return (ssize_t)done;
 }
 
-ssize_t host_seekable_write(struct host_inode *hi, struct uio *src, uint64_t off, uint64_t *end)
+/* outside: an append moves the host's offset. */
+static ssize_t write_at(int fd, const char *buf, size_t n, uint64_t off, bool outside, size_t done)
+{
+	struct iovec iov = {(char *)buf, n};
+	ssize_t r;
+
+	do {
+		if (off == UINT64_MAX)
+			r = pwritev2(fd, &iov, 1, outside ? -1 : 0, RWF_APPEND);
+		else if (off == FILE_HERE)
+			r = write(fd, buf, n);
+		else
+			r = pwrite(fd, buf, n, (off_t)(off + done));
+	} while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : r;
+}
+
+static uint64_t append_end(const struct host_inode *hi)
+{
+	struct stat st;
+
+	return fstat(hi->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+ssize_t host_seekable_write(struct host_inode *hi, struct uio *src, uint64_t off, bool outside,
+			    uint64_t *end)
 {
 	AUTO(free) char *owned = NULL;
 	char small[SMALL], *buf;
 	size_t cap, done = 0;
-	bool append = off == UINT64_MAX;
 
 	buf = buffer(src->resid, small, &owned, &cap);
 	while (src->resid) {
-		bool follow = !append && off + done == atomic_load(&hi->host_off);
 		ssize_t n = uio_from(src, buf, src->resid < cap ? src->resid : cap), r;
 
 		if (n <= 0)
 			return done ? (ssize_t)done : n;
-		do {
-			if (append && !follow)
-				r = lseek(hi->fd, 0, SEEK_END) < 0 ? -1
-								   : write(hi->fd, buf, (size_t)n);
-			else if (follow)
-				r = write(hi->fd, buf, (size_t)n);
-			else
-				r = pwrite(hi->fd, buf, (size_t)n, (off_t)(off + done));
-		} while (r < 0 && errno == EINTR);
+		r = write_at(hi->fd, buf, (size_t)n, off, outside, done);
 		if (r < 0)
-			return done ? (ssize_t)done : -errno;
-		if (follow)
-			atomic_fetch_add(&hi->host_off, (uint64_t)r);
+			return done ? (ssize_t)done : r;
 		done += (size_t)r;
-		if (r < n)
+		if (r < n) {
+			uio_revert(src, (size_t)(n - r));
 			break;
+		}
 	}
-	if (append) {
-		off_t at = lseek(hi->fd, 0, SEEK_CUR);
-
-		atomic_store(&hi->host_off, at < 0 ? 0 : (uint64_t)at);
-		if (end)
-			*end = at < 0 ? 0 : (uint64_t)at;
-	} else if (end) {
-		*end = off + done;
-	}
+	if (end)
+		*end = off == UINT64_MAX ? append_end(hi) : off + done;
 	return (ssize_t)done;
+}
+
+/* A file of its own position: the host's offset stays where it is. */
+static int64_t seek_own(struct host_inode *hi, struct file *f, int64_t off, int whence)
+{
+	int64_t size = (int64_t)append_end(hi);
+
+	switch (whence) {
+	case SEEK_CUR:
+		if (__builtin_add_overflow((int64_t)f->pos, off, &off))
+			return -EOVERFLOW;
+		break;
+	case SEEK_END:
+		if (__builtin_add_overflow(size, off, &off))
+			return -EOVERFLOW;
+		break;
+	case SEEK_DATA:
+	case SEEK_HOLE:
+		if (off < 0 || off >= size)
+			return -ENXIO;
+		return whence == SEEK_DATA ? off : size;
+	}
+	return off < 0 ? -EINVAL : off;
 }
 
 int64_t host_seek(struct host_inode *hi, struct file *f, int64_t off, int whence)
 {
 	off_t r;
 
-	if (whence == SEEK_CUR) {
-		if (__builtin_add_overflow((int64_t)f->pos, off, &off))
-			return -EOVERFLOW;
-		whence = SEEK_SET;
-	}
+	if (!(f->mode & FILE_POS_OUTSIDE))
+		return seek_own(hi, f, off, whence);
 	r = lseek(hi->fd, off, whence);
-	if (r < 0)
-		return -errno;
-	atomic_store(&hi->host_off, (uint64_t)r);
-	return r;
+	return r < 0 ? -errno : r;
 }

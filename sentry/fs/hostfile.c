@@ -70,7 +70,8 @@ static ssize_t op_write(struct file *f, struct uio *src, uint64_t off, uint64_t 
 
 	if (r < 0)
 		return r;
-	r = hi->seekable ? host_seekable_write(hi, src, off, end) : host_stream_write(hi, src);
+	r = hi->seekable ? host_seekable_write(hi, src, off, f->mode & FILE_POS_OUTSIDE, end)
+			 : host_stream_write(hi, src);
 	if (r == -EPIPE)
 		send_sigpipe();
 	return r;
@@ -240,12 +241,8 @@ static int take_over(struct host_inode *hi, const struct stat *st, const struct 
 	int r, own;
 
 	hi->socket = S_ISSOCK(st->st_mode);
-	if (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode)) {
-		off_t at = lseek(hi->fd, 0, SEEK_CUR);
-
-		hi->seekable = at >= 0;
-		atomic_store(&hi->host_off, at < 0 ? 0 : (uint64_t)at);
-	}
+	if (S_ISREG(st->st_mode) || S_ISBLK(st->st_mode))
+		hi->seekable = lseek(hi->fd, 0, SEEK_CUR) >= 0;
 	if (S_ISCHR(st->st_mode) && isatty(hi->fd)) {
 		host_tty_vtime_init(hi);
 		r = host_tty_get(hi->fd, st->st_rdev, cred, &hi->tty);
@@ -370,8 +367,8 @@ int hostfile_new(int host_fd, const struct path *root, const struct cred *cred, 
 		return r;
 	path = (struct path){anon_mount(), d};
 	r = file_open_path(&path, flags, cred, out);
-	if (r == 0)
-		(*out)->pos = atomic_load(&hi->host_off);
+	if (r == 0 && hi->seekable)
+		(*out)->mode |= FILE_POS_OUTSIDE;
 	return r;
 }
 

@@ -37,8 +37,6 @@ struct host_inode {
 	struct host_tty *tty;	 /* owned; NULL unless a terminal */
 	struct ktimer vtime;	 /* of a reader of a terminal */
 	_Atomic int vtime_state; /* enum in host_tty.c */
-	/* Seekable: what the host's offset is, as far as we moved it; pos_lock of the files */
-	_Atomic uint64_t host_off;
 };
 
 static inline struct host_inode *host_i(const struct inode *i)
@@ -46,11 +44,12 @@ static inline struct host_inode *host_i(const struct inode *i)
 	return container_of((struct inode *)i, struct host_inode, i);
 }
 
-/* host_io.c: never sleeps, never changes the host's O_NONBLOCK. */
+/* host_io.c: never sleeps, never changes the host's O_NONBLOCK. off: as of struct file_ops. */
 ssize_t host_stream_read(struct host_inode *hi, struct uio *dst);
 ssize_t host_stream_write(struct host_inode *hi, struct uio *src);
 ssize_t host_seekable_read(struct host_inode *hi, struct uio *dst, uint64_t off);
-ssize_t host_seekable_write(struct host_inode *hi, struct uio *src, uint64_t off, uint64_t *end);
+ssize_t host_seekable_write(struct host_inode *hi, struct uio *src, uint64_t off, bool outside,
+			    uint64_t *end);
 int64_t host_seek(struct host_inode *hi, struct file *f, int64_t off, int whence);
 /* A second descriptor on the same object with O_NONBLOCK, or -1. */
 int host_reopen_nonblock(int fd, int access);

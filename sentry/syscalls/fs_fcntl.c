@@ -226,7 +226,7 @@ static int64_t put_size(struct task *t, struct file *f, struct gptr arg, unsigne
 		return put_guest_u64(t, arg, a.size);
 	if (cmd == FIGETBSZ)
 		return put_guest_u32(t, arg, a.blksize);
-	left = (int64_t)(a.size - f->pos);
+	left = (int64_t)(a.size - file_pos(f));
 	return put_guest_u32(t, arg, (uint32_t)left);
 }
 

@@ -27,7 +27,7 @@ static int range_of(struct file *f, const struct linux_flock *fl, struct file_lo
 	case SEEK_SET:
 		break;
 	case SEEK_CUR:
-		if (__builtin_add_overflow((int64_t)f->pos, start, &start))
+		if (__builtin_add_overflow((int64_t)file_pos(f), start, &start))
 			return -EOVERFLOW;
 		break;
 	case SEEK_END:

@@ -179,7 +179,7 @@ int64_t sys_sendfile(struct task *t, int out_fd, int in_fd, struct gptr offset, 
 /* *len is clipped to what the source has: it must not overlap, and not grow meanwhile. */
 static int range_check(const struct end *in, const struct end *out, uint64_t *len)
 {
-	uint64_t i = in->at ? in->off : in->f->pos, o = out->at ? out->off : out->f->pos;
+	uint64_t i = in->at ? in->off : file_pos(in->f), o = out->at ? out->off : file_pos(out->f);
 	struct vfs_attr a;
 	int r;
 

@@ -91,7 +91,7 @@ static int fdinfo_show(struct text *t, const struct synth_ctx *c)
 
 	if (r)
 		return r;
-	text_printf(t, "pos:\t%lu\nflags:\t0%o\nmnt_id:\t%d\nino:\t%lu\n", f->pos,
+	text_printf(t, "pos:\t%lu\nflags:\t0%o\nmnt_id:\t%d\nino:\t%lu\n", file_pos(f),
 		    (unsigned)f->flags, f->path.mount ? f->path.mount->id : 0, f->inode->ino);
 	n = f->ops && f->ops->show_fdinfo ? f->ops->show_fdinfo(f, extra, sizeof(extra)) : 0;
 	if (n > 0)
