@@ -54,6 +54,9 @@ int pf_call_check(struct pf_call *c)
 		return mremap_check(c);
 	case PF_MADVISE:
 		return advice_valid(c->arg[2]) ? 0 : -EINVAL;
+	case PF_KEEP:
+	case PF_DROP:
+		return -EINVAL;
 	default:
 		return 0;
 	}

@@ -60,7 +60,16 @@ struct pf_event {
 
 /* A mapping operation that a thread's stub runs on the host. `fd` is a descriptor of the sentry's,
  * borrowed until the call has been reported; it is passed for PF_MMAP of a file, else -1. */
-enum pf_call_nr { PF_MMAP, PF_MUNMAP, PF_MPROTECT, PF_MREMAP, PF_MADVISE };
+enum pf_call_nr {
+	PF_MMAP,
+	PF_MUNMAP,
+	PF_MPROTECT,
+	PF_MREMAP,
+	PF_MADVISE,
+	PF_KEEP, /* the stub keeps fd for late_fetch(); the result is its number there. Only of an address
+		  * space with one thread */
+	PF_DROP, /* no more: arg[0] is the number */
+};
 
 struct pf_call {
 	enum pf_call_nr nr;
@@ -205,10 +214,14 @@ struct pf_ops {
 	 * late_commit(), of all or the first of them. Any other late_* or write comes after that.
 	 * late_flush: writes now what was put off, 0; or -EFAULT, *fault is the first byte that
 	 * can't be, and all is still put off. late_zero: len bytes at dst are zero, false: use write().
-	 * All five may be NULL. */
+	 * late_fetch: the stub reads len bytes at dst from a file that it keeps (PF_KEEP) at `off`;
+	 * nothing else may be put off before in this call. Fewer bytes count as a fault.
+	 * All six may be NULL. */
 	void *(*late_buffer)(struct pf_thread *t, struct gptr dst, size_t len);
 	void (*late_commit)(struct pf_thread *t, struct gptr dst, size_t len);
 	bool (*late_zero)(struct pf_thread *t, struct gptr dst, size_t len);
+	bool (*late_fetch)(struct pf_thread *t, int64_t number, struct gptr dst, size_t len,
+			   uint64_t off);
 	int (*late_flush)(struct pf_thread *t, struct gptr *fault);
 	void (*late_drop)(struct pf_thread *t);
 	/* Compare-and-exchange, in the guest's memory, of a 32-bit word, 4-byte aligned: 0 with

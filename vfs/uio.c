@@ -101,6 +101,11 @@ void uio_filled(struct uio *u, size_t n)
 	u->ops->filled(u, n);
 }
 
+bool uio_fetch(struct uio *u, const struct uio_source *s, uint64_t off, size_t n)
+{
+	return uio_may_fetch(u, n) && u->ops->fetch(u, s, off, n);
+}
+
 ssize_t uio_from(struct uio *u, void *dst, size_t n)
 {
 	if (n > u->resid)

@@ -179,14 +179,25 @@ static int command_of(const struct pf_call *c, struct slot_cmd *cmd)
 				      [PF_MREMAP] = SYS_mremap,
 				      [PF_MADVISE] = SYS_madvise};
 	struct pf_call checked = *c;
-	int r = pf_call_check(&checked);
+	int r;
 
+	memset(cmd, 0, sizeof(*cmd));
+	if (c->nr == PF_KEEP || c->nr == PF_DROP) {
+		cmd->op = c->nr == PF_KEEP ? (uint64_t)CMD_KEEP_FD : SYS_close;
+		cmd->a[0] = c->arg[0];
+		return c->nr == PF_KEEP ? 0 : c->arg[0] == STUB_SOCK ? -EINVAL : 0;
+	}
+	r = pf_call_check(&checked);
 	if (r)
 		return r;
-	memset(cmd, 0, sizeof(*cmd));
 	cmd->op = c->nr == PF_MMAP && c->fd >= 0 ? CMD_MMAP_FD : nr[c->nr];
 	memcpy(cmd->a, checked.arg, sizeof(cmd->a));
 	return 0;
+}
+
+static bool takes_fd(const struct slot_cmd *cmd)
+{
+	return cmd->op == CMD_MMAP_FD || cmd->op == CMD_KEEP_FD;
 }
 
 static int64_t call_with_fd(struct pf_thread *t, struct slot_cmd *cmd, int fd)
@@ -207,7 +218,7 @@ int64_t seccomp_call(struct pf_thread *t, const struct pf_call *c)
 
 	if (r)
 		return r;
-	if (cmd.op == CMD_MMAP_FD)
+	if (takes_fd(&cmd))
 		r = call_with_fd(t, &cmd, c->fd);
 	else
 		r = commands_run(t, &cmd, 1);
@@ -252,7 +263,7 @@ int seccomp_call_post(struct pf_thread *t, const struct pf_call *c)
 
 	if (r)
 		return r;
-	if (cmd.op == CMD_MMAP_FD) {
+	if (takes_fd(&cmd)) {
 		int64_t result;
 
 		if (space_has_one_thread(t->space))

@@ -169,12 +169,14 @@ struct regime {
 /* The data window of the system call that is being served; only S. See window.c. */
 #define WINDOW_OUTS 16
 #define WINDOW_PIECE_MAX 0x10000UL
+#define WINDOW_FETCH_MAX 0x40000000UL
 #define WINDOWS_LARGE_MAX 64
 struct window {
 	uint32_t begin, end; /* of what is put off, as offsets in the slot */
 	uint32_t nins, nouts;
 	bool large;   /* one of WINDOWS_LARGE_MAX */
 	bool faulted; /* what was put off could not be written */
+	struct slot_file file; /* of a piece SLOT_FILE */
 	struct window_piece {
 		uint64_t addr;
 		uint32_t off, len, what;
@@ -424,6 +426,7 @@ void window_flush(struct pf_thread *t);
 void *seccomp_late_buffer(struct pf_thread *t, struct gptr dst, size_t len);
 void seccomp_late_commit(struct pf_thread *t, struct gptr dst, size_t len);
 bool seccomp_late_zero(struct pf_thread *t, struct gptr dst, size_t len);
+bool seccomp_late_fetch(struct pf_thread *t, int64_t number, struct gptr dst, size_t len, uint64_t off);
 int seccomp_late_flush(struct pf_thread *t, struct gptr *fault);
 void seccomp_late_drop(struct pf_thread *t);
 

@@ -186,6 +186,7 @@ const struct pf_ops platform_seccomp = {
 	.late_buffer = seccomp_late_buffer,
 	.late_commit = seccomp_late_commit,
 	.late_zero = seccomp_late_zero,
+	.late_fetch = seccomp_late_fetch,
 	.late_flush = seccomp_late_flush,
 	.late_drop = seccomp_late_drop,
 	.cmpxchg32 = seccomp_cmpxchg32,

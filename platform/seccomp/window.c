@@ -8,7 +8,7 @@
  *			   begin                    end
  *
  * Both are sequences of pieces: address, length, bytes (struct slot_piece). Memory that is to be cleared
- * has no bytes in the window.
+ * has no bytes in the window, nor has what the stub reads from a file that it keeps.
  *
  * Inwards: the stub copies a call's paths, structs and small buffers here before it reports
  * (stub/ahead.c). What S reads from there on is what the guest's memory held then.
@@ -29,6 +29,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 /* The thread that this S serves. Only its own S uses a window, so that nothing needs a lock. */
@@ -135,7 +136,7 @@ static bool out_fits(struct pf_thread *t, struct gptr dst, size_t len, size_t by
 	uint64_t end = w->end + (uint64_t)sizeof(struct slot_piece) + bytes;
 
 	return served == t && w->nouts < WINDOW_OUTS && dst.v <= PF_GUEST_MAX &&
-	       len <= PF_GUEST_MAX - dst.v && len <= WINDOW_PIECE_MAX &&
+	       len <= PF_GUEST_MAX - dst.v &&
 	       end <= SLOT_WINDOW + SLOT_WINDOW_SIZE - SLOT_UNIT &&
 	       (end <= SLOT_WINDOW + SLOT_IN_SIZE || large_begin(t));
 }
@@ -169,11 +170,35 @@ void seccomp_late_commit(struct pf_thread *t, struct gptr dst, size_t len)
 
 bool seccomp_late_zero(struct pf_thread *t, struct gptr dst, size_t len)
 {
-	if (!out_fits(t, dst, len, 0))
+	if (len > WINDOW_PIECE_MAX || !out_fits(t, dst, len, 0))
 		return false;
 	if (len)
 		out_add(t, dst, len, SLOT_ZEROS);
 	return true;
+}
+
+bool seccomp_late_fetch(struct pf_thread *t, int64_t number, struct gptr dst, size_t len, uint64_t off)
+{
+	struct slot_file *f = (void *)((uint8_t *)t->slot + t->window.end + sizeof(struct slot_piece));
+
+	if (t->window.nouts || !len || len > WINDOW_FETCH_MAX || !out_fits(t, dst, len, sizeof(*f)))
+		return false;
+	t->window.file = (struct slot_file){number, off};
+	*f = t->window.file;
+	out_add(t, dst, len, SLOT_FILE);
+	return true;
+}
+
+/* Of the only file that is fetched from, which is the first piece. */
+static bool fetch_now(struct pf_thread *t)
+{
+	const struct window *w = &t->window;
+	struct slot_cmd cmd = {
+		.op = SYS_pread64,
+		.a = {(uint64_t)w->file.fd, w->out[0].addr, w->out[0].len, w->file.offset},
+	};
+
+	return commands_run(t, &cmd, 1) == 0 && cmd.ret == (int64_t)w->out[0].len;
 }
 
 /* Not relative to the end of the call: what is written twice is the same. */
@@ -182,11 +207,16 @@ int seccomp_late_flush(struct pf_thread *t, struct gptr *fault)
 	static const uint8_t zeros[WINDOW_PIECE_MAX];
 	struct window *w = &t->window;
 	struct iovec local[WINDOW_OUTS], remote[WINDOW_OUTS];
+	const uint32_t first = w->nouts && w->out[0].what == SLOT_FILE;
 	ssize_t n;
 
 	if (!w->nouts)
 		return 0;
-	for (uint32_t i = 0; i < w->nouts; i++) {
+	if (w->out[0].what == SLOT_FILE && !fetch_now(t)) {
+		*fault = gptr(w->out[0].addr);
+		return -EFAULT;
+	}
+	for (uint32_t i = first; i < w->nouts; i++) {
 		const uint8_t *from = w->out[i].what == SLOT_ZEROS ?
 					      zeros :
 					      (uint8_t *)t->slot + w->out[i].off;
@@ -194,10 +224,11 @@ int seccomp_late_flush(struct pf_thread *t, struct gptr *fault)
 		local[i] = (struct iovec){(void *)from, w->out[i].len};
 		remote[i] = (struct iovec){(void *)w->out[i].addr, w->out[i].len};
 	}
-	n = process_vm_writev(t->space->pid, local, w->nouts, remote, w->nouts, 0);
+	n = process_vm_writev(t->space->pid, local + first, w->nouts - first, remote + first,
+			      w->nouts - first, 0);
 	if (n < 0)
 		n = 0;
-	for (uint32_t i = 0; i < w->nouts; i++) {
+	for (uint32_t i = first; i < w->nouts; i++) {
 		if ((size_t)n < w->out[i].len) {
 			*fault = gptr(w->out[i].addr + (uint64_t)n);
 			return -EFAULT;

@@ -69,6 +69,14 @@ static long mmap_fd(const struct slot_cmd *c)
 	return r;
 }
 
+static long keep_fd(void)
+{
+	int fd;
+	long r = receive_fds(&fd, 1);
+
+	return r ? r : fd;
+}
+
 static long fork_space(const struct slot_cmd *c)
 {
 	int fd[2];
@@ -89,6 +97,8 @@ static int64_t run_command(struct slot *s, struct slot_cmd *c)
 	switch (c->op) {
 	case CMD_MMAP_FD:
 		return mmap_fd(c);
+	case CMD_KEEP_FD:
+		return keep_fd();
 	case CMD_FORK:
 		return fork_space(c);
 	case CMD_THREAD:

@@ -130,6 +130,21 @@ static uint32_t wait_reply(struct slot *s)
 	}
 }
 
+/* The bytes that could not be written. */
+static uint64_t put_piece(const struct slot_piece *o)
+{
+	const struct slot_file *f = (const struct slot_file *)(o + 1);
+
+	switch (o->what) {
+	case SLOT_ZEROS:
+		return stub_clear(o->addr, o->len);
+	case SLOT_FILE:
+		return o->len - sys4(__NR_pread64, f->fd, o->addr, o->len, f->offset);
+	default:
+		return stub_copy(o->addr, (uint64_t)(o + 1), o->len);
+	}
+}
+
 /* What the call has written goes to the guest's memory. False: it could not. */
 static int copy_out(struct slot *s)
 {
@@ -138,11 +153,8 @@ static int copy_out(struct slot *s)
 
 	for (uint32_t n = out >> 16; n; n--) {
 		const struct slot_piece *o = (const struct slot_piece *)at;
-		uint64_t left = o->what == SLOT_ZEROS ?
-					stub_clear(o->addr, o->len) :
-					stub_copy(o->addr, (uint64_t)(o + 1), o->len);
 
-		if (left)
+		if (put_piece(o))
 			return 0;
 		at += slot_out_size(o->what, o->len);
 	}

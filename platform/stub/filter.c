@@ -12,8 +12,10 @@
  * - mmap, munmap, mprotect, mremap, madvise: its own memory. Mapping over the stub or the arena
  *   ends in a dead or a silent stub, which is the guest's loss. The arena can't be resized
  *   (sealed), so the sentry's view of it stays valid. No call that pins, merges or pages out.
- * - recvmsg, dup3, close, close_range: K is the only lasting descriptor; others are in the table
- *   for the moment between recvmsg and close, and can be mapped, which is what they are for.
+ * - recvmsg, dup3, close, close_range: besides K, there are descriptors in the table for the moment
+ *   between recvmsg and close, to be mapped, and a few that are kept to be read: of regular files,
+ *   read-only, as long as the guest has the file open for reading (sentry/mm/fetch.c).
+ * - pread64: reads those, into its own memory. K is a socket, which has no positions.
  * - futex: on memory that it shares with others or with the sentry. The sentry's waiters are
  *   bounded, so requeueing or waking them only costs time.
  * - clone: with a listener the sentry lets exactly the one through that it asked for. Without
@@ -170,6 +172,7 @@ static void fd_rules(struct builder *b)
 	rule_begin(b, __NR_dup3);
 	arg32_eq(b, 1, STUB_SOCK);
 	rule_end(b, SECCOMP_RET_ALLOW);
+	allow(b, __NR_pread64);
 	rule_begin(b, __NR_close_range);
 	arg32_eq(b, 0, STUB_SOCK + 1);
 	rule_end(b, SECCOMP_RET_ALLOW);

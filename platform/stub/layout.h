@@ -56,7 +56,7 @@
  * %gs must be the slot; the thunk has checked it. */
 #define STUB_FAST_ENTRY STUB_TEXT
 
-/* The stub's one descriptor: a socket over which the sentry passes others. */
+/* The stub's own descriptor: a socket over which the sentry passes others. */
 #define STUB_SOCK 0
 /* The signal with which the sentry interrupts a running thread. */
 #define STUB_SIG_INTERRUPT 23 /* SIGURG */
@@ -79,6 +79,7 @@ enum {
 enum {
 	CMD_FIRST = 0x1000,
 	CMD_MMAP_FD = CMD_FIRST, /* receive a descriptor, mmap it, close it; args as mmap */
+	CMD_KEEP_FD,	/* receive a descriptor and keep it; its number */
 	CMD_FORK,	/* receive arena and socket, clone a process; a[0] its ucontext, a[1]
 			 * the sentry's process id if it is to end with the sentry, or 0 */
 	CMD_THREAD,	/* clone a thread; a[0] its ucontext */
@@ -124,13 +125,17 @@ enum {
 };
 
 /* A piece of guest memory in the window, what a call reads or has written: `len` bytes follow, of or
- * for `addr`; or it is to be cleared, and nothing follows. The next piece begins at the next multiple of
- * this header's size. */
+ * for `addr`; or it is to be cleared, and nothing follows; or to be read from a file: a struct slot_file
+ * follows. The next piece begins at the next multiple of this header's size. */
 struct slot_piece {
 	uint64_t addr;
 	uint32_t len, what;
 };
-enum { SLOT_BYTES, SLOT_ZEROS };
+enum { SLOT_BYTES, SLOT_ZEROS, SLOT_FILE };
+struct slot_file {
+	int64_t fd; /* what CMD_KEEP_FD said */
+	uint64_t offset;
+};
 #define SLOT_UNIT 64
 static inline uint32_t slot_piece_size(uint32_t len)
 {
@@ -139,7 +144,9 @@ static inline uint32_t slot_piece_size(uint32_t len)
 }
 static inline uint32_t slot_out_size(uint32_t what, uint32_t len)
 {
-	return slot_piece_size(what == SLOT_BYTES ? len : 0);
+	return slot_piece_size(what == SLOT_BYTES  ? len :
+			       what == SLOT_FILE ? sizeof(struct slot_file) :
+						   0);
 }
 
 struct slot {

@@ -12,6 +12,7 @@
 
 #include "abi/base/lock.h"
 #include "abi/base/ref.h"
+#include "sentry/mm/fetch.h"
 #include "vfs/inode.h"
 #include "vfs/locks.h"
 
@@ -175,6 +176,7 @@ static int close_file(struct fdtable *t, struct file *f)
 {
 	int r = 0;
 
+	fetch_forget(f->inode);
 	if (atomic_load_explicit(&f->inode->locks, memory_order_acquire))
 		file_lock_release(f, LOCK_KIND_POSIX, t);
 	if (f->ops->flush)

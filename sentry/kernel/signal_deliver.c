@@ -8,6 +8,7 @@
 #include "sentry/kernel/restart.h"
 #include "sentry/kernel/session.h"
 #include "sentry/kernel/task_impl.h"
+#include "sentry/mm/fetch.h"
 #include "sentry/strace/strace.h"
 
 #define HANDLER_DFL 0
@@ -244,5 +245,8 @@ bool signal_return_to_user(struct task *t, int64_t result)
 		kernel->pf_ops->regs(t->pt)->rax = (uint64_t)result;
 	if (!signal_pending(t) && !t->has_saved_mask && !is_restart(result))
 		return true;
+	/* Before anybody else sees the registers or the memory. */
+	if (t->fetch.active && !fetch_settle(t))
+		result = -ERESTARTNOINTR;
 	return signal_work(t, result);
 }

@@ -22,6 +22,7 @@
 #include "sentry/kernel/session.h"
 #include "sentry/kernel/task_impl.h"
 #include "sentry/kernel/uts.h"
+#include "sentry/mm/fetch.h"
 #include "sentry/mm/late.h"
 #include "sentry/mm/mm.h"
 #include "sentry/mm/patch.h"
@@ -230,17 +231,22 @@ static void fault_deliver(struct task *t, const struct pf_event *ev)
 }
 
 /* Another thread took the memory away under a result or, worse, a signal frame. */
-static void late_fault(struct task *t)
+static int64_t late_fault(struct task *t)
 {
 	struct guest_siginfo info;
 
+	if (t->fetch.active) {
+		fetch_undo(t);
+		return -ERESTARTNOINTR;
+	}
 	if (late_settle(t) == 0)
-		return;
+		return INT64_MIN;
 	kernel->pf_ops->regs(t->pt)->rax = (uint64_t)-EFAULT;
 	if (!t->late_frame)
-		return;
+		return INT64_MIN;
 	siginfo_kernel(&info, SIGSEGV);
 	signal_force(t, &info);
+	return INT64_MIN;
 }
 
 static void stub_died(struct task *t)
@@ -271,7 +277,7 @@ static int64_t event_handle(struct task *t, const struct pf_event *ev)
 	int64_t result;
 
 	if (ev->kind != PF_LATE_FAULT && ev->kind != PF_INTERRUPT)
-		t->late_frame = false;
+		t->late_frame = t->fetch.active = false;
 	switch (ev->kind) {
 	case PF_SYSCALL:
 		t->sys_nr = ev->nr;
@@ -290,8 +296,7 @@ static int64_t event_handle(struct task *t, const struct pf_event *ev)
 		patch_stopped(t, ev);
 		break;
 	case PF_LATE_FAULT:
-		late_fault(t);
-		return INT64_MIN;
+		return late_fault(t);
 	case PF_DEAD:
 		stub_died(t);
 		break;

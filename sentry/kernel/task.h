@@ -91,6 +91,16 @@ struct thread_group {
 	struct cpu_limit *cpu_limit;	/* owned; tasks_lock */
 };
 
+/* A read that the stub does by itself: sentry/mm/fetch.h; owner only */
+struct task_fetch {
+	const struct file *file; /* only compared */
+	uint64_t off, end;	 /* of what is read */
+	bool at_position;	 /* which was moved there */
+	bool allowed;		 /* by the call that is being served */
+	bool active;		 /* put off, and not known to be done */
+	bool refused;		 /* the last one failed: the next read is an ordinary one */
+};
+
 enum task_state { TASK_RUNNING, TASK_SLEEPING, TASK_STOPPED, TASK_ZOMBIE, TASK_DEAD };
 
 /* A `syscall` instruction that traps often: sentry/mm/patch.h */
@@ -146,6 +156,7 @@ struct task {
 	uint64_t sys_nr, sys_args[6];
 	bool in_syscall;
 	bool late;	 /* own thread: what it writes to the guest may be put off (sentry/mm/late.h) */
+	struct task_fetch fetch;
 	bool late_frame; /* own thread: so was a signal frame, since it ran last */
 	/* restart_syscall(2): what to call again after ERESTART_RESTARTBLOCK */
 	int64_t (*restart)(struct task *t);

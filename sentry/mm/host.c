@@ -28,6 +28,7 @@ struct mm_impl *mm_impl_new(void)
 	ref_init(&impl->ref);
 	impl->shrunk = atomic_fetch_add(&next, 1UL << 32);
 	mutex_init(&impl->fail_lock, LOCK_NONE);
+	mutex_init(&impl->kept_lock, LOCK_NONE);
 	return impl;
 }
 
@@ -43,6 +44,7 @@ void mm_impl_put(struct mm_impl *impl)
 	}
 	busy_free(impl);
 	mutex_destroy(&impl->fail_lock);
+	mutex_destroy(&impl->kept_lock);
 	free(impl);
 }
 

@@ -61,10 +61,15 @@ static bool is_writable(struct mm *m, uint64_t addr, uint64_t end)
 	return look_up(m, addr, end);
 }
 
+bool late_allowed(struct task *t, struct gptr dst, size_t n)
+{
+	return t->late && !t->ptrace && dst.v <= PF_GUEST_MAX && n <= PF_GUEST_MAX - dst.v &&
+	       is_writable(t->mm, dst.v, dst.v + n);
+}
+
 static bool may_be_late(struct task *t, struct gptr dst, size_t n)
 {
-	return t->late && !t->ptrace && n <= LATE_MAX && dst.v <= PF_GUEST_MAX &&
-	       is_writable(t->mm, dst.v, dst.v + n);
+	return n <= LATE_MAX && late_allowed(t, dst, n);
 }
 
 void *late_buffer(struct task *t, struct gptr dst, size_t n)

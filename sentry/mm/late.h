@@ -11,6 +11,8 @@
 
 struct task;
 
+/* May the stub write there? */
+bool late_allowed(struct task *t, struct gptr dst, size_t n);
 /* Where to put n bytes for dst, then late_commit() of as many as there were; NULL: write them at once. */
 void *late_buffer(struct task *t, struct gptr dst, size_t n);
 void late_commit(struct task *t, struct gptr dst, size_t n);

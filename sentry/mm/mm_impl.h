@@ -29,6 +29,15 @@
 struct mm_failure;
 struct busy_range;
 
+/* A file that the stub keeps: fetch.c */
+#define MM_KEPT 4
+struct mm_kept {
+	uint64_t id;		   /* of struct uio_source; 0: none */
+	const struct inode *inode; /* of the guest's descriptor; only compared */
+	int64_t number;		   /* in the stub; 0: not known yet */
+	uint64_t used;
+};
+
 struct mm_impl {
 	struct ref ref;		     /* the mm, and each posted call */
 	_Atomic uint32_t posted;     /* not yet reported */
@@ -44,6 +53,13 @@ struct mm_impl {
 	/* Another value whenever memory that could be written may no longer be: sentry/mm/late.c. No two
 	 * address spaces ever have the same. */
 	_Atomic uint64_t shrunk;
+	struct mutex kept_lock; /* LOCK_NONE: a leaf */
+	struct mm_kept kept[MM_KEPT]; /* kept_lock */
+	_Atomic unsigned nkept;
+	uint64_t kept_clock;	      /* kept_lock */
+	/* Only of a space with one task: what it has read in large pieces last, and how often. */
+	uint64_t read_id;
+	unsigned read_times;
 	_Atomic bool patched; /* some VMA has been; stays set */
 	uint64_t hint;	    /* where the search for free space starts, downwards */
 	uint64_t hole;	    /* the largest hole above the hint */

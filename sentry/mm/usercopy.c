@@ -8,6 +8,7 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/task.h"
+#include "sentry/mm/fetch.h"
 #include "sentry/mm/late.h"
 #include "sentry/mm/mm_impl.h"
 
@@ -311,18 +312,34 @@ static void *guest_uio_place(struct uio *u, size_t n)
 	return late_buffer(g->t, gptr_add(v->base, g->offset), n);
 }
 
+static void guest_uio_advance(struct guest_uio *g, size_t n)
+{
+	g->u.resid -= n;
+	g->offset += n;
+	if (g->offset == g->iov[g->index].len) {
+		g->index++;
+		g->offset = 0;
+	}
+}
+
 static void guest_uio_filled(struct uio *u, size_t n)
+{
+	struct guest_uio *g = guest_uio_of(u);
+
+	late_commit(g->t, gptr_add(g->iov[g->index].base, g->offset), n);
+	guest_uio_advance(g, n);
+}
+
+static bool guest_uio_fetch(struct uio *u, const struct uio_source *s, uint64_t off, size_t n)
 {
 	struct guest_uio *g = guest_uio_of(u);
 	const struct guest_iov *v = &g->iov[g->index];
 
-	late_commit(g->t, gptr_add(v->base, g->offset), n);
-	u->resid -= n;
-	g->offset += n;
-	if (g->offset == v->len) {
-		g->index++;
-		g->offset = 0;
-	}
+	if (n > v->len - g->offset ||
+	    !fetch_begin(g->t, gptr_add(v->base, g->offset), n, s, off))
+		return false;
+	guest_uio_advance(g, n);
+	return true;
 }
 
 static const struct uio_ops guest_uio_ops = {
@@ -331,6 +348,7 @@ static const struct uio_ops guest_uio_ops = {
 	.zero = guest_uio_zero,
 	.place = guest_uio_place,
 	.filled = guest_uio_filled,
+	.fetch = guest_uio_fetch,
 	.revert = guest_uio_revert,
 };
 

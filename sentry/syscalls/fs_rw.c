@@ -12,6 +12,7 @@
 #include "sentry/kernel/signal.h"
 #include "sentry/kernel/restart.h"
 #include "sentry/kernel/task.h"
+#include "sentry/mm/fetch.h"
 #include "sentry/mm/usercopy.h"
 #include "sentry/net/socket.h"
 #include "sentry/syscalls/fs_io.h"
@@ -172,7 +173,10 @@ static int64_t rw_buf(struct task *t, int fd, struct gptr buf, uint64_t count, c
 		return r;
 	r = guest_uio_init(&g, t, buf, count);
 	if (r == 0) {
+		if (!write)
+			fetch_allow(t, f, !off);
 		r = do_rw(t, f, &g.u, off, write, 0);
+		t->fetch.allowed = false;
 		guest_uio_fini(&g);
 	}
 	file_put(f);

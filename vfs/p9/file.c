@@ -184,6 +184,23 @@ static ssize_t read_in_place(struct file *f, struct uio *dst, uint64_t off)
 	return n == -EAGAIN ? -EIO : n;
 }
 
+/* The reader gets it by itself, if it is much. */
+static ssize_t read_by_reader(struct file *f, struct uio *dst, uint64_t off)
+{
+	struct p9_file *pf = f->priv;
+	struct uio_source source = {pf->rfd, &p9_inode(f->inode)->fetch_id};
+	size_t n = dst->resid;
+	struct stat st;
+
+	/* A writer's descriptor is not for reading alone. */
+	if (!uio_may_fetch(dst, n) || pf->fid || pf->writer || fstat(pf->rfd, &st) < 0 ||
+	    off >= (uint64_t)st.st_size)
+		return -EAGAIN;
+	if (n > (uint64_t)st.st_size - off)
+		n = (uint64_t)st.st_size - off;
+	return uio_fetch(dst, &source, off, n) ? (ssize_t)n : -EAGAIN;
+}
+
 static ssize_t p9_file_read(struct file *f, struct uio *dst, uint64_t off)
 {
 	uint8_t small[BOUNCE_STACK], *buf;
@@ -192,7 +209,9 @@ static ssize_t p9_file_read(struct file *f, struct uio *dst, uint64_t off)
 
 	if (off > INT64_MAX)
 		return -EINVAL;
-	r = read_in_place(f, dst, off);
+	r = read_by_reader(f, dst, off);
+	if (r == -EAGAIN)
+		r = read_in_place(f, dst, off);
 	if (r != -EAGAIN)
 		return r;
 	buf = bounce_get(small, dst->resid, &size);

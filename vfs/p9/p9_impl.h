@@ -69,6 +69,7 @@ struct p9_inode {
 	uint64_t attr_ns;    /* when: CLOCK_MONOTONIC, for P9FS_REVALIDATE */
 	int ro_fd, rw_fd, wo_fd; /* -1: none */
 	unsigned writers;    /* open files that use rw_fd or wo_fd */
+	_Atomic uint64_t fetch_id; /* of ro_fd: uio_fetch() */
 	/* LOCK_INODE_DATA: appends and truncation */
 	struct mutex data_lock;
 	/* directories */

@@ -19,6 +19,8 @@
 #include "vfs/vfs.h"
 
 #define SIZE_MAX_FILE ((uint64_t)INT64_MAX)
+#define LARGE_MOVE_MAX (64UL << 20) /* no file larger than that is moved for its readers */
+#define LARGE_MOVE_COST (256UL << 10) /* of a memfd, in bytes read */
 #define RUN_PAGES 64 /* the most that is moved by one copy */
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -85,9 +87,34 @@ static ssize_t pages_read(struct tmpfs_inode *ti, struct uio *dst, uint64_t off,
 	return (ssize_t)done;
 }
 
+/* What is read again and again in large pieces moves to the host file, from which readers get it by
+ * themselves: once that has cost as much as it would have saved, or so. */
+static void read_large(struct tmpfs_inode *ti, uint64_t n)
+{
+	uint64_t sum = atomic_fetch_add_explicit(&ti->read_large, n, memory_order_relaxed) + n;
+	uint64_t size = size_of(ti);
+
+	if (size > LARGE_MOVE_MAX || sum < 2 * size + LARGE_MOVE_COST)
+		return;
+	AUTO_WRLOCK(&ti->data_lock);
+	atomic_store(&ti->read_large, 0);
+	if (tmpfs_host_convert(ti) == 0)
+		tmpfs_host_readonly(ti);
+}
+
+static ssize_t read_locked(struct tmpfs_inode *ti, struct uio *dst, uint64_t off, size_t n)
+{
+	struct uio_source source = {ti->host_fd_ro, &ti->fetch_id};
+
+	if (ti->host_fd_ro >= 0 && uio_fetch(dst, &source, off, n))
+		return (ssize_t)n;
+	return ti->host_fd >= 0 ? tmpfs_host_read(ti, dst, off, n) : pages_read(ti, dst, off, n);
+}
+
 static ssize_t file_op_read(struct file *f, struct uio *dst, uint64_t off)
 {
 	struct tmpfs_inode *ti = tmpfs_i(f->inode);
+	bool large = uio_may_fetch(dst, dst->resid);
 	ssize_t r;
 
 	if (off >= size_of(ti) || dst->resid == 0)
@@ -99,9 +126,11 @@ static ssize_t file_op_read(struct file *f, struct uio *dst, uint64_t off)
 		if (off >= size)
 			return 0;
 		n = min_u64(n, size - off);
-		r = ti->host_fd >= 0 ? tmpfs_host_read(ti, dst, off, n)
-				     : pages_read(ti, dst, off, n);
+		r = read_locked(ti, dst, off, n);
+		large = large && n >= UIO_FETCH_MIN && ti->host_fd_ro < 0;
 	}
+	if (large && r > 0)
+		read_large(ti, (uint64_t)r);
 	tmpfs_accessed(ti, f);
 	return r;
 }
@@ -190,6 +219,7 @@ static ssize_t write_locked(struct tmpfs_inode *ti, struct uio *src, uint64_t of
 	if (off >= SIZE_MAX_FILE)
 		return -EFBIG;
 	n = min_u64(n, SIZE_MAX_FILE - off);
+	atomic_store_explicit(&ti->read_large, 0, memory_order_relaxed);
 	if (seals & F_SEAL_GROW && off + n > size_of(ti)) {
 		if (off >= size_of(ti))
 			return -EPERM;

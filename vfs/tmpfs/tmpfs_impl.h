@@ -64,6 +64,8 @@ struct tmpfs_inode {
 	struct page_map pages;	/* until host_fd >= 0 */
 	int host_fd;		/* read-write; -1 until first mapped */
 	int host_fd_ro;		/* the same file, read-only; -1 until wanted */
+	_Atomic uint64_t fetch_id; /* of host_fd_ro: uio_fetch() */
+	_Atomic uint64_t read_large; /* bytes, in large reads since the last write */
 	uint64_t host_pages;	/* charged for it */
 	_Atomic unsigned seals; /* F_SEAL_* */
 	_Atomic int shared_writers; /* writable shared mappings */

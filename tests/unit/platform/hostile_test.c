@@ -64,7 +64,7 @@ Test(hostile, only_the_listed_calls_reach_the_host_from_inside_the_stub)
 	static const int let_through[] = {SYS_mmap,	   SYS_munmap, SYS_mprotect, SYS_mremap,
 					  SYS_madvise,	   SYS_futex,  SYS_recvmsg,  SYS_sched_yield,
 					  SYS_getppid,	 SYS_dup3,
-					  SYS_getrusage};
+					  SYS_getrusage,   SYS_pread64};
 	static const uint64_t zero[6];
 	struct pf_space *s;
 	struct pf_thread *t;
@@ -117,6 +117,8 @@ Test(hostile, arguments_outside_the_list_are_trapped)
 		{SYS_close, {0}},
 		{SYS_close, {5}, true, -EBADF},
 		{SYS_dup3, {0, 1, 0}},
+		{SYS_pread64, {0, DATA, 1, 0}, true, -ESPIPE},
+		{SYS_pread64, {1, DATA, 1, 0}, true, -EBADF},
 		{SYS_close_range, {0, 10, 0}},
 		{SYS_close_range, {1, -1U, 0}, true, 0},
 		{SYS_futex, {DATA, 6, 0}}, /* LOCK_PI */

@@ -1,6 +1,8 @@
 /* What a call writes, put off until its thread runs again; and guests that lie about it. */
 #include "tests/unit/platform/guest.h"
 
+#include <sys/mman.h>
+
 #include "platform/seccomp/impl.h"
 
 TestSuite(window, .init = platform_up, .fini = platform_down, .timeout = 60);
@@ -159,6 +161,58 @@ Test(window, what_is_cleared_takes_no_room_and_keeps_its_place_in_the_order)
 	cr_expect_eq(fault.v, HOLE);
 	expect_memory(s, HOLE - 8, "12\0\0\0\0\0\0", 8);
 	ops->late_drop(t);
+	guest_expect_syscall(t, &ev, SYS_getppid);
+	ops->thread_destroy(t);
+}
+
+Test(window, a_stub_reads_a_file_that_it_keeps_whole_or_not_at_all)
+{
+	static const char text[] = "what the file holds";
+	struct pf_call keep = {.nr = PF_KEEP}, drop = {.nr = PF_DROP};
+	struct pf_space *s;
+	struct pf_thread *t;
+	struct pf_event ev;
+	struct gptr fault = {0};
+	int64_t number;
+
+	keep.fd = memfd_create("test", MFD_CLOEXEC);
+	cr_assert_eq(write(keep.fd, text, sizeof(text)), (ssize_t)sizeof(text));
+	guest_new(loop, sizeof(loop), &s, &t);
+	guest_expect_syscall(t, &ev, SYS_getppid);
+	number = ops->call(t, &keep);
+	cr_assert_gt(number, 0);
+	close(keep.fd);
+	cr_assert(ops->late_fetch(t, number, gptr(DATA), sizeof(text) - 5, 5));
+	cr_expect_not(ops->late_fetch(t, number, gptr(DATA), 1, 0)); /* one a call */
+	guest_expect_syscall(t, &ev, SYS_getppid);
+	expect_memory(s, DATA, text + 5, sizeof(text) - 5);
+	/* Who looks first finds it. */
+	cr_assert(ops->late_fetch(t, number, gptr(DATA + 100), 4, 0));
+	cr_assert(put(t, DATA + 102, "AT", 2));
+	expect_memory(s, DATA + 100, "whAT\0", 5);
+	guest_expect_syscall(t, &ev, SYS_getppid);
+	expect_memory(s, DATA + 100, "whAT\0", 5);
+	/* The end of the file, of memory. */
+	cr_assert(ops->late_fetch(t, number, gptr(DATA), sizeof(text) + 1, 0));
+	ops->run(t, &ev);
+	cr_assert_eq(ev.kind, PF_LATE_FAULT);
+	cr_assert_eq(ops->late_flush(t, &fault), -EFAULT);
+	ops->late_drop(t);
+	guest_expect_syscall(t, &ev, SYS_getppid);
+	cr_assert(ops->late_fetch(t, number, gptr(HOLE - 1), 2, 0));
+	ops->run(t, &ev);
+	cr_assert_eq(ev.kind, PF_LATE_FAULT);
+	ops->late_drop(t);
+	guest_expect_syscall(t, &ev, SYS_getppid);
+	/* Kept no more; the socket is no file. */
+	drop.arg[0] = (uint64_t)number;
+	cr_assert_eq(ops->call(t, &drop), 0);
+	cr_assert(ops->late_fetch(t, number, gptr(DATA), 1, 0));
+	ops->run(t, &ev);
+	cr_assert_eq(ev.kind, PF_LATE_FAULT);
+	ops->late_drop(t);
+	drop.arg[0] = STUB_SOCK;
+	cr_expect_eq(ops->call(t, &drop), -EINVAL);
 	guest_expect_syscall(t, &ev, SYS_getppid);
 	ops->thread_destroy(t);
 }
