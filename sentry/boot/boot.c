@@ -1,5 +1,6 @@
-/* The order of a start: the platform is launched (while there are one thread and privileges); kernel, file systems
- * and descriptors meanwhile; the platform runs; first process; then wait for its end. */
+/* The order of a start: the gofer is asked for its trees and the platform is launched (while there are one thread
+ * and privileges); kernel, file systems, descriptors and the program's names meanwhile; the platform runs; first
+ * process; then wait for its end. */
 #include "sentry/boot/boot.h"
 
 #include <errno.h>
@@ -45,6 +46,8 @@ struct boot {
 	struct path root, cwd;
 	struct fdtable *files;
 	struct rlimit64_guest rlimits[GUEST_NRLIMITS];
+	char *program; /* its path; NULL: not found, for the reason program_err */
+	int program_err;
 };
 
 static int report(const struct boot_config *cfg, int status, const char *fmt, ...)
@@ -119,6 +122,9 @@ int boot_prepare(struct boot_config *cfg)
 	int r;
 
 	process_reserve_descriptors();
+	r = boot_connect(cfg->nodes, cfg->nnodes);
+	if (r)
+		return report(cfg, EXIT_SENTRY, "the gofer is gone: %s", strerror(-r));
 	r = ops->start(&pcfg, &cfg->started);
 	return r ? platform_failed(cfg, r) : 0;
 }
@@ -243,7 +249,7 @@ static char *find_program(struct boot *b, const char *name, int *err)
 
 		if (asprintf(&full, "%.*s%s%s", (int)n, path, n ? "/" : "", name) < 0)
 			return NULL;
-		if (vfs_walk(&ctx, full, WALK_FOLLOW, &p) == 0) {
+		if (vfs_walk(&ctx, full, WALK_FOLLOW | WALK_TO_READ, &p) == 0) {
 			*err = vfs_permission(&p, b->cred, MAY_EXEC);
 			if (inode_type(p.dirent->inode) != S_IFREG)
 				*err = -EACCES;
@@ -255,6 +261,20 @@ static char *find_program(struct boot *b, const char *name, int *err)
 		path += n + 1;
 	}
 	return NULL;
+}
+
+/* While the platform starts, which takes longer than all else: asks the gofer for what the first execve will
+ * want. Names and descriptors stay with the caches; what can't be had is reported when it is missed. No
+ * contents are looked at, as the sentry has no filter yet: the interpreter is guessed. */
+static void expect_program(struct boot *b)
+{
+	struct walk_ctx ctx = {.root = b->root, .cwd = b->cwd, .cred = b->cred};
+	AUTO(path) struct path program = {0}, interp = {0};
+
+	b->program_err = -ENOENT;
+	b->program = find_program(b, b->cfg->argv[0], &b->program_err);
+	if (b->program && !vfs_walk(&ctx, b->program, WALK_FOLLOW | WALK_TO_READ, &program))
+		vfs_walk(&ctx, "/lib64/ld-linux-x86-64.so.2", WALK_FOLLOW | WALK_TO_READ, &interp);
 }
 
 static int start_failed(struct boot *b, int err)
@@ -291,13 +311,12 @@ static int start_program(struct boot *b)
 		.rlimits = b->rlimits,
 		.nice = b->cfg->nice,
 	};
-	AUTO(free) char *path = NULL;
+	AUTO(free) char *path = steal(&b->program);
 	struct task *init;
-	int r = -ENOENT;
+	int r;
 
-	path = find_program(b, b->cfg->argv[0], &r);
 	if (!path)
-		return start_failed(b, r);
+		return start_failed(b, b->program_err);
 	a.path = path;
 	for (int i = 0; i < 3 && !a.ctty; i++)
 		a.ctty = hostfile_tty(b->files, i);
@@ -317,13 +336,14 @@ int boot_run(const struct boot_config *cfg)
 	if (go_on_with_platform(&b) || start_kernel(&b) || start_vfs(&b) || enter_workdir(&b) || open_stdio(&b))
 		return -1;
 	log_debug("the tree is built");
-	if (wait_platform(&b))
-		return -1;
-	log_debug("the platform runs");
 	if (cfg->strace_fd >= 0)
 		strace_init(cfg->strace_fd, 0);
 	if (start_threads(&b))
 		return -1;
+	expect_program(&b);
+	if (wait_platform(&b))
+		return -1;
+	log_debug("the platform runs");
 	r = confine_filter_calls(kernel->pf_ops->traces);
 	if (r)
 		return report(cfg, EXIT_SENTRY, "cannot filter the sentry's own calls: %s",

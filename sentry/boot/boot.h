@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct p9_client;
 struct platform;
 
 enum boot_node_kind {
@@ -23,6 +24,7 @@ struct boot_node {
 	char *source;	 /* what /proc/mounts shows; owned, may be NULL */
 	uint32_t mode, uid, gid; /* BOOT_DIR */
 	int sock;	 /* BOOT_9P */
+	struct p9_client *client; /* by boot_prepare(), of sock */
 	bool readonly;
 	bool overlay;	 /* BOOT_9P: a writable memory overlay on top */
 	bool shared;	 /* BOOT_9P: others may change it: revalidate */
@@ -31,7 +33,7 @@ struct boot_node {
 };
 
 struct boot_config {
-	const struct boot_node *nodes;
+	struct boot_node *nodes;
 	size_t nnodes;
 	int stdio[3]; /* host descriptors, or -1 */
 	const char *hostname, *workdir;

@@ -64,6 +64,16 @@ static int wrap_overlay(struct builder *b, struct fs *lower, struct fs **out)
 	return r;
 }
 
+int boot_connect(struct boot_node *nodes, size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && !r; i++)
+		if (nodes[i].kind == BOOT_9P)
+			r = p9fs_connect(nodes[i].sock, &nodes[i].client);
+	return r;
+}
+
 static int open_9p(struct builder *b, const struct boot_node *n, bool is_root, struct fs **out)
 {
 	struct p9fs_options opt = {
@@ -73,7 +83,7 @@ static int open_9p(struct builder *b, const struct boot_node *n, bool is_root, s
 		.lower = n->overlay || (is_root && n->readonly),
 	};
 	struct fs *fs;
-	int r = p9fs_new(n->sock, &opt, &fs);
+	int r = p9fs_new_on(n->client, &opt, &fs);
 
 	if (r)
 		return r;

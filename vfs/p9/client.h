@@ -33,9 +33,11 @@ struct p9_call {
 	uint8_t tx[P9_SMALL_MAX];
 };
 
-/* Negotiates the version and attaches: fid 1 is the root, with attributes in *root. Owns sock from
- * now on, also on failure. */
-int p9_client_new(int sock, const char *aname, struct p9_client **out, struct p9_attr *root);
+/* Asks for the version and the root, and doesn't wait for the answers. Owns sock from now on, also on
+ * failure. Nothing else may be asked before p9_client_attach() has succeeded. */
+int p9_client_new(int sock, const char *aname, struct p9_client **out);
+/* Waits for them: fid 1 is the root, with attributes in *root. Once. */
+int p9_client_attach(struct p9_client *c, const char *aname, struct p9_attr *root);
 #define P9_ROOT_FID 1
 void p9_client_free(struct p9_client *c);
 bool p9_client_extended(const struct p9_client *c);

@@ -7,8 +7,9 @@
 
 struct p9_client {
 	int sock;
-	bool seqpacket, extended, may_spin; /* immutable after p9_client_new */
+	bool seqpacket, extended, may_spin; /* immutable after p9_client_attach */
 	uint32_t msize;
+	struct p9_call *version, *mount; /* asked by p9_client_new, until p9_client_attach */
 	_Atomic bool dead;
 	struct mutex send_mu; /* streams */
 	uint8_t *rx;	      /* the leader's */

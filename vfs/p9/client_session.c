@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "abi/base/cleanup.h"
 #include "vfs/p9/client_impl.h"
 
 static void tversion(struct p9_call *call, const char *version)
@@ -27,26 +28,34 @@ static int rversion(struct p9_client *c, const struct p9_call *call, const char 
 	       memcmp(r->version.p, version, strlen(version)) == 0;
 }
 
-/* Ours: both messages are sent before the first is answered, which saves a round trip for each tree
- * at start. The gofer serves Tversion before it looks at anything else. (Over a stream the peer may
- * be someone else, who would stumble.) 1: agreed and attached. */
-static int negotiate_extended(struct p9_client *c, const char *aname, struct p9_attr *root)
+/* Ours: both messages are sent before the first is answered, and for all trees before the first answer
+ * is waited for, which saves round trips at start. The gofer serves Tversion before it looks at
+ * anything else. (Over a stream the peer may be someone else, who would stumble.) */
+static int ask_extended(struct p9_client *c, const char *aname)
 {
-	__attribute__((cleanup(auto_p9_call))) struct p9_call *version = p9_call_get(c);
-	__attribute__((cleanup(auto_p9_call))) struct p9_call *mount = p9_call_get(c);
-	int err, agreed;
+	struct p9_call *version = p9_call_get(c), *mount = p9_call_get(c);
+	int err;
 
 	if (!version || !mount)
-		return -ENOMEM;
+		return -ENOMEM; /* all calls go with the client */
+	c->version = version;
+	c->mount = mount;
 	tversion(version, P9_VERSION_SENTRY);
 	mount->t.type = P9_tmount;
 	mount->t.tmount = (struct p9_tmount){P9_ROOT_FID, p9_str(aname, strlen(aname))};
 	err = p9_call_send(version);
 	if (!err && c->seqpacket)
 		err = p9_call_send(mount);
-	if (err)
-		return err;
-	err = p9_call_finish(version);
+	return err;
+}
+
+/* 1: agreed and attached. */
+static int finish_extended(struct p9_client *c, struct p9_attr *root)
+{
+	__attribute__((cleanup(auto_p9_call))) struct p9_call *version = steal(&c->version);
+	__attribute__((cleanup(auto_p9_call))) struct p9_call *mount = steal(&c->mount);
+	int err = p9_call_finish(version), agreed;
+
 	agreed = err ? err : rversion(c, version, P9_VERSION_SENTRY);
 	c->extended = agreed == 1;
 	if (c->seqpacket)
@@ -93,7 +102,7 @@ static int negotiate_plain(struct p9_client *c, const char *aname, struct p9_att
 	return err;
 }
 
-int p9_client_new(int sock, const char *aname, struct p9_client **out, struct p9_attr *root)
+int p9_client_new(int sock, const char *aname, struct p9_client **out)
 {
 	struct p9_client *c = calloc(1, sizeof(*c));
 	socklen_t len = sizeof(int);
@@ -119,13 +128,20 @@ int p9_client_new(int sock, const char *aname, struct p9_client **out, struct p9
 	err = getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ? -errno : 0;
 	c->seqpacket = type == SOCK_SEQPACKET;
 	if (!err)
-		err = negotiate_extended(c, aname, root);
-	if (!err)
-		err = negotiate_plain(c, aname, root);
-	if (err < 0)
+		err = ask_extended(c, aname);
+	if (err)
 		p9_client_free(c);
 	else
 		*out = c;
+	return err;
+}
+
+int p9_client_attach(struct p9_client *c, const char *aname, struct p9_attr *root)
+{
+	int err = finish_extended(c, root);
+
+	if (!err)
+		err = negotiate_plain(c, aname, root);
 	return err < 0 ? err : 0;
 }
 

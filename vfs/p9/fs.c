@@ -13,6 +13,8 @@
 #include "vfs/dirent.h"
 #include "vfs/p9/p9_impl.h"
 
+#define ANAME "/" /* each socket is one tree */
+
 /* Two tables, so that a walk through a tree that nobody else changes needs no calls at all. */
 #define P9_INODE_SLOTS \
 	.lookup = p9_lookup, \
@@ -68,16 +70,30 @@ static int root_new(struct p9_fs *p, const struct p9_attr *a)
 	return err ? err : dirent_new_root(p->fs, root, &p->fs->root);
 }
 
+int p9fs_connect(int sock, struct p9_client **out)
+{
+	return p9_client_new(sock, ANAME, out);
+}
+
 int p9fs_new(int sock, const struct p9fs_options *opts, struct fs **out)
 {
-	struct p9_client *client = NULL;
+	struct p9_client *client;
+	int err = p9fs_connect(sock, &client);
+
+	return err ? err : p9fs_new_on(client, opts, out);
+}
+
+int p9fs_new_on(struct p9_client *client, const struct p9fs_options *opts, struct fs **out)
+{
 	struct p9_fs *p;
 	struct fs *fs;
 	struct p9_attr root;
-	int err = p9_client_new(sock, opts->aname ? opts->aname : "/", &client, &root);
+	int err = p9_client_attach(client, ANAME, &root);
 
-	if (err)
+	if (err) {
+		p9_client_free(client);
 		return err;
+	}
 	p = calloc(1, sizeof(*p));
 	fs = p ? fs_new(&p9fs_type, &p9fs_ops, opts->source ? opts->source : "none",
 			opts->magic ? opts->magic : EXT4_SUPER_MAGIC)

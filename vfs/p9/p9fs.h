@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 struct fs;
+struct p9_client;
 
 enum p9fs_cache {
 	/* Nobody else changes the tree: names, attributes and read-only descriptors are kept, and
@@ -17,7 +18,6 @@ enum p9fs_cache {
 
 struct p9fs_options {
 	enum p9fs_cache cache;
-	const char *aname;	/* of Tattach; NULL: "/" */
 	const char *source;	/* in /proc/mounts; NULL: "none" */
 	const char *shown_type; /* in /proc/mounts; NULL: "ext4" */
 	uint64_t magic;		/* statfs f_type; 0: ext4's */
@@ -33,3 +33,8 @@ struct p9fs_options {
  * received over it (regular files): fstat, pread64, pwrite64, pwritev2, lseek, ftruncate,
  * fallocate, fsync, fdatasync, close. */
 int p9fs_new(int sock, const struct p9fs_options *opts, struct fs **out);
+
+/* The same in two steps, for who has something else to do until the server answers: p9fs_connect asks,
+ * p9fs_new_on waits. Both own what they are given. */
+int p9fs_connect(int sock, struct p9_client **out);
+int p9fs_new_on(struct p9_client *client, const struct p9fs_options *opts, struct fs **out);
