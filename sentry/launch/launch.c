@@ -1,6 +1,6 @@
 /* The life of a sandbox as the launcher sees it:
  *
- *	view_build -> gofer (if there are exports) -> sentry -> forward until CONTROL_STATUS or
+ *	view_build -> sentry -> gofer (if there are exports) -> forward until CONTROL_STATUS or
  *	the sentry's end -> kill what is left -> exit status
  *
  * Signals are blocked and taken from a signalfd. The sentry and the gofer die with the launcher (PDEATHSIG), and
@@ -399,7 +399,8 @@ int launch_run(const struct exec_options *o)
 	log_init("launcher", log_fd, o->debug ? LOG_DEBUG : LOG_INFO);
 	if (o->timeout > 0)
 		l.deadline_ns = now_ns() + (uint64_t)(o->timeout * 1e9);
-	if (start_gofer(&l) == 0 && start_sentry(&l, &s) == 0)
+	/* The sentry first: it has more to do before it needs the other. */
+	if (start_sentry(&l, &s) == 0 && start_gofer(&l) == 0)
 		forward(&l);
 	else
 		l.status = EXIT_SENTRY;
