@@ -124,15 +124,14 @@ static int replace_fd(int fd, const char *path)
 	return err;
 }
 
-/* A proc that shows nobody but us. */
+/* A proc that shows nobody but us. It lies in the old root and is detached with it: each umount waits
+ * until nobody can be looking. */
 static void private_proc(void)
 {
-	if (mkdir("/proc", 0755) < 0 ||
-	    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+	if (mount("proc", "/old/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC,
 	          "subset=pid,hidepid=2") < 0 ||
-	    host_init() < 0)
+	    host_init("/old/proc/self/fd") < 0)
 		log_debug("no proc of its own: %s", strerror(errno));
-	umount2("/proc", MNT_DETACH);
 }
 
 /* The tmpfs becomes the root, with the old one at /old. */

@@ -149,7 +149,7 @@ void fid_put(struct fid *f);
 DEFINE_AUTO_PUT(fid, struct fid *, fid_put)
 
 /* host.c: the only place that turns fids and names into host files. */
-int host_init(void); /* keeps /proc/self/fd; before the root changes */
+int host_init(const char *proc_self_fd); /* keeps that directory; before the root changes */
 /* 0: a name that may be given to the host: not empty, ".", "..", no slash, no NUL. */
 int host_check_name(const struct p9_str *name, char out[256]);
 /* O_PATH, no symlink followed. */

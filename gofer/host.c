@@ -27,9 +27,9 @@ static struct {
 	struct host_id_map uid, gid;
 } ids;
 
-int host_init(void)
+int host_init(const char *proc_self_fd)
 {
-	int fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = open(proc_self_fd, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;

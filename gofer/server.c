@@ -375,7 +375,7 @@ int gofer_serve(const struct gofer_config *cfg)
 	process_reserve_descriptors();
 	gofer_server.may_spin = cpus_usable() > 1;
 	gofer_server.epoll = epoll_create1(EPOLL_CLOEXEC);
-	err = gofer_server.epoll < 0 ? -errno : host_init();
+	err = gofer_server.epoll < 0 ? -errno : host_init("/proc/self/fd");
 	if (!err && cfg->confinement != GOFER_UNCONFINED)
 		err = confine_enter(cfg);
 	if (!err)
