@@ -239,4 +239,45 @@ kill_test kill-sentry sentry
 kill_test kill-gofer gofer
 kill_test kill-stubs stubs
 
+# ---- a gofer that lives and doesn't answer: what waits for it can be killed, and the sandbox ended
+stuck_test() { # stuck_test NAME STATUS SIGNAL ARG...: stops the gofer, sends SIGNAL to the launcher
+	[[ cli/$1 == *${ONLY-}* ]] || return 0
+	local name=$1 want=$2 signal=$3 pid i p gofer='' st=0
+	shift 3
+	rm -f "$dir/out"
+	timeout -k 1 20 "$sentry" exec "$@" >"$dir/out" 2>"$dir/err" </dev/null &
+	local outer=$!
+	for ((i = 0; i < 100; i++)); do
+		grep -q ready "$dir/out" 2>/dev/null && break
+		sleep 0.05
+	done
+	pid=$(cat /proc/$outer/task/*/children)
+	for p in $(tree "${pid% }"); do [ "$(cat /proc/"$p"/comm)" = gofer ] && gofer=$p; done
+	kill -STOP "$gofer"
+	sleep 1
+	# shellcheck disable=SC2086 # one number
+	[ -z "$signal" ] || kill "-$signal" $pid
+	wait $outer || st=$?
+	for ((i = 0; i < 20; i++)); do
+		[ -d "/proc/$gofer" ] || break
+		sleep 0.1
+	done
+	if [ $st = "$want" ] && [ ! -d "/proc/$gofer" ]; then
+		result "cli/$name" pass
+	else
+		{ echo "status $st, wanted $want; gofer $gofer:"; ps -p "$gofer"; cat "$dir/out" "$dir/err"; } >"$dir/log"
+		result "cli/$name" fail "$dir/log"
+		kill -9 "$gofer" 2>/dev/null
+	fi
+}
+asks="import os, time; print('ready', flush=True); time.sleep(0.5); os.stat('/usr/share/doc/no-such')"
+stuck_test stuck-gofer-sigterm 143 TERM python3 -c "$asks"
+stuck_test stuck-gofer-timeout 124 '' --timeout 2s python3 -c "$asks"
+stuck_test stuck-gofer-guest-kills 7 '' python3 -c "
+import os, signal, time
+pid = os.fork()
+if pid == 0:
+	$asks
+time.sleep(1); os.kill(pid, 9); os._exit(7 if os.waitpid(pid, 0)[1] == 9 else 8)"
+
 results_end cli

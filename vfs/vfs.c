@@ -14,6 +14,7 @@ static bool never_interrupted(void)
 }
 
 bool (*vfs_interrupted)(void) = never_interrupted;
+bool (*vfs_killed)(void) = never_interrupted;
 
 struct timespec vfs_now(void)
 {

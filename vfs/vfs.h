@@ -56,6 +56,8 @@ void vfs_init_owner(struct inode *dir, const struct cred *cred, uint32_t *mode, 
 /* Whether a signal waits for the calling task, so that work which a guest can make long gives up with
  * -EINTR. Installed by the sentry at start; without it nothing is interrupted. */
 extern bool (*vfs_interrupted)(void);
+/* The same, only if nothing but the end is left to it: then nothing is waited for that may never come. */
+extern bool (*vfs_killed)(void);
 
 /* Opening FIFOs, sockets (-ENXIO) and devices; installed by the sentry at start. */
 struct vfs_special_ops {

@@ -54,6 +54,7 @@ int kernel_init(const struct kernel_config *cfg, const struct pf_ops *ops, struc
 	kernel = k;
 	waitq_hooks = &task_waitq_hooks;
 	vfs_interrupted = task_interrupted;
+	vfs_killed = task_killed;
 	return 0;
 }
 

@@ -229,6 +229,7 @@ void task_kick(struct task *t);
 void task_interrupt(struct task *t);
 uint64_t now_mono_ns(void);
 bool task_interrupted(void); /* current_task has a signal to see to */
+bool task_killed(void);	/* current_task has nothing left but its end */
 extern const struct waitq_hooks task_waitq_hooks; /* wakes tasks after the queue's lock is free */
 
 /* ---- what system calls use ------------------------------------------------------------------ */

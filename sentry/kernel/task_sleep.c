@@ -100,6 +100,13 @@ int task_block_always(struct task *t, uint32_t seq)
 	return block(t, seq, UINT64_MAX, &never);
 }
 
+bool task_killed(void)
+{
+	struct task *t = current_task;
+
+	return t && atomic_load_explicit(&t->killed, memory_order_relaxed);
+}
+
 bool task_interrupted(void)
 {
 	struct task *t = current_task;

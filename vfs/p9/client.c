@@ -9,6 +9,8 @@
  *		 while not done: no leader? lead (unlock, receive, lock, deliver) : sleep on the call's cond
  *		 done: wake some other waiter if there is no leader now
  *
+ * A peer that lives but doesn't answer is waited for, but not by who has been killed: client_orphan.c.
+ *
  * When the peer dies or sends nonsense the client is dead for good: all calls end with -EIO.
  *
  * The send can't deadlock with the peer: replies that nobody reads are bounded (P9_ASYNC_MAX small
@@ -24,6 +26,7 @@
 #include <unistd.h>
 
 #include "abi/base/log.h"
+#include "vfs/vfs.h"
 
 _Static_assert(P9_CALLS_MAX == 256, "P9_TAG_NUM");
 
@@ -51,6 +54,14 @@ static void client_kill_locked(struct p9_client *c, const char *why)
 	}
 	list_for_each(call, &c->waiting, struct p9_call, node) cond_signal(&call->cond);
 	cond_broadcast(&c->call_freed);
+}
+
+static uint64_t slice_end(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec + P9_SLICE_MS * 1000000;
 }
 
 void p9_client_kill(struct p9_client *c, const char *why)
@@ -91,7 +102,8 @@ struct p9_call *p9_call_get(struct p9_client *c)
 				return NULL;
 			break;
 		}
-		cond_wait(&c->call_freed, &c->mu, UINT64_MAX);
+		if (cond_wait(&c->call_freed, &c->mu, slice_end()) < 0 && vfs_killed())
+			return NULL;
 	}
 	list_del_init(&call->node);
 	call->state = CALL_BUSY;
@@ -103,6 +115,10 @@ void p9_call_put_locked(struct p9_call *call)
 {
 	struct p9_client *c = call->client;
 
+	if (call->state == CALL_ORPHAN) { /* its tag is in use */
+		call->state = CALL_LOST;
+		return;
+	}
 	if (call->rx != call->rx_small)
 		free(call->rx);
 	call->rx = call->rx_small;
@@ -175,8 +191,15 @@ int p9_call_send(struct p9_call *call)
 	err = p9_client_send(c, buf, (size_t)n);
 	if (buf != call->tx)
 		free(buf);
+	if (err == -EINTR) {
+		mutex_lock(&c->mu);
+		list_del_init(&call->node);
+		call->state = CALL_BUSY;
+		mutex_unlock(&c->mu);
+	}
 	return err;
 }
+
 /* Hands the message in c->rx to its call. False: nobody asked for it, or no memory. */
 static bool deliver_locked(struct p9_client *c, size_t len, int *fd)
 {
@@ -189,7 +212,13 @@ static bool deliver_locked(struct p9_client *c, size_t len, int *fd)
 	if (P9_TAG_NUM(tag) >= c->ncalls)
 		return false;
 	call = c->calls[P9_TAG_NUM(tag)];
-	if (call->state != CALL_SENT || call->t.tag != tag)
+	if (call->t.tag != tag)
+		return false;
+	if (call->state == CALL_ORPHAN || call->state == CALL_LOST) {
+		p9_orphan_answered_locked(call, c->rx, len);
+		return true;
+	}
+	if (call->state != CALL_SENT)
 		return false;
 	if (len > sizeof(call->rx_small)) {
 		call->rx = malloc(len);
@@ -225,6 +254,8 @@ static void lead_locked(struct p9_client *c)
 	n = p9_client_recv(c, &fd);
 	mutex_lock(&c->mu);
 	c->leader = false;
+	if (n == -EAGAIN) /* nothing has come for a while */
+		return;
 	if (n < 0)
 		client_kill_locked(c, n == -EPIPE || n == -ECONNRESET ? "the gofer is gone"
 		                                                      : strerror((int)-n));
@@ -234,40 +265,49 @@ static void lead_locked(struct p9_client *c)
 		close(fd);
 }
 
-static void call_wait(struct p9_call *call)
+/* Of those who wait, one must read for all. */
+static void lead_pass_on_locked(struct p9_client *c)
 {
-	struct p9_client *c = call->client;
-	struct p9_call *next;
-
-	AUTO_LOCK(&c->mu);
-	while (call->state == CALL_SENT && !c->dead) {
-		if (c->leader)
-			cond_wait(&call->cond, &c->mu, UINT64_MAX);
-		else
-			lead_locked(c);
-	}
-	list_del_init(&call->node);
 	if (c->leader)
 		return;
-	list_for_each_safe(w, &c->waiting, struct p9_call, node)
+	list_for_each(w, &c->waiting, struct p9_call, node)
 	{
-		next = w;
-		if (!next->async) {
-			cond_signal(&next->cond);
+		if (!w->async) {
+			cond_signal(&w->cond);
 			return;
 		}
 	}
+}
+
+/* 0: there is a reply; -EIO, or -EINTR: the caller has been killed and the call is an orphan. */
+static int call_wait(struct p9_call *call)
+{
+	struct p9_client *c = call->client;
+	uint64_t give_up = 0;
+	int err = 0;
+
+	AUTO_LOCK(&c->mu);
+	while (call->state == CALL_SENT && !c->dead && !err) {
+		if (c->leader)
+			cond_wait(&call->cond, &c->mu, slice_end());
+		else
+			lead_locked(c);
+		if (call->state == CALL_SENT && vfs_killed())
+			err = p9_call_give_up_locked(call, &give_up);
+	}
+	list_del_init(&call->node);
+	lead_pass_on_locked(c);
+	return err ? err : call->state == CALL_DONE ? 0 : -EIO;
 }
 
 /* The second half of p9_rpc, for a call that was sent. */
 int p9_call_finish(struct p9_call *call)
 {
 	uint8_t expect = (uint8_t)(call->t.type + 1);
-	int err;
+	int err = call_wait(call);
 
-	call_wait(call);
-	if (call->state != CALL_DONE)
-		return -EIO;
+	if (err)
+		return err;
 	err = p9_decode(call->rx, call->rx_len, &call->r);
 	if (!err && call->r.type == P9_rlerror) {
 		uint32_t e = call->r.rlerror.ecode;
@@ -288,7 +328,7 @@ int p9_rpc(struct p9_call *call)
 	if (call->client->dead)
 		return -EIO;
 	err = p9_call_send(call);
-	if (err == -EMSGSIZE || err == -ENOMEM || err == -EINVAL)
+	if (err == -EMSGSIZE || err == -ENOMEM || err == -EINVAL || err == -EINTR)
 		return err; /* not sent */
 	return p9_call_finish(call);
 }

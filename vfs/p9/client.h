@@ -11,6 +11,7 @@
 
 #define P9_CALLS_MAX 256  /* concurrent requests; more wait */
 #define P9_ASYNC_MAX 32   /* of them, requests whose reply nobody waits for */
+#define P9_ORPHANS_MAX 192 /* of them, those whose callers were killed */
 #define P9_CLUNKS_MAX 32  /* fids gathered for one Tclunkmany */
 
 struct p9_client;
@@ -25,7 +26,8 @@ struct p9_call {
 	struct p9_client *client;
 	struct list node; /* free, or waiting for a reply */
 	struct cond cond;
-	enum { CALL_FREE, CALL_BUSY, CALL_SENT, CALL_DONE } state; /* client->mu */
+	/* ORPHAN: given up by the caller, LOST: and put by it; the reply is still to come */
+	enum { CALL_FREE, CALL_BUSY, CALL_SENT, CALL_DONE, CALL_ORPHAN, CALL_LOST } state; /* client->mu */
 	bool async;
 	uint8_t *rx;	  /* rx_small, or malloc'ed */
 	size_t rx_len;
@@ -53,7 +55,7 @@ static inline void auto_p9_call(struct p9_call **call)
 		p9_call_put(*call);
 }
 /* Sends call->t and waits for the reply, which is in call->r: 0, the peer's -errno, or -EIO: the
- * peer is gone or broke the protocol. */
+ * peer is gone or broke the protocol. -EINTR: the calling task has been killed. */
 int p9_rpc(struct p9_call *call);
 
 /* A fid number that is in use nowhere; n of them in a row when n > 1 (0: can't, ask for one). */

@@ -1,10 +1,13 @@
 /* Fid numbers, and giving them back. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "vfs/p9/client_impl.h"
 
 static void fid_free_locked(struct p9_client *c, uint32_t fid)
 {
+	if (c->nlost && p9_fid_lost_locked(c, fid))
+		return;
 	if (c->nfree_fids == c->cap_free_fids) {
 		size_t cap = c->cap_free_fids ? c->cap_free_fids * 2 : 64;
 		uint32_t *grown = realloc(c->free_fids, cap * sizeof(*grown));
@@ -17,9 +20,12 @@ static void fid_free_locked(struct p9_client *c, uint32_t fid)
 	c->free_fids[c->nfree_fids++] = fid;
 }
 
-/* What the peer has unbound may be used again, not before: requests overtake each other. */
+/* What the peer has unbound may be used again, not before: requests overtake each other. Not while there
+ * are orphans: their requests may name it. */
 void p9_clunked_locked(struct p9_client *c, const struct p9_msg *t)
 {
+	if (c->norphans)
+		return;
 	if (t->type == P9_tclunk)
 		fid_free_locked(c, t->tclunk.fid);
 	for (unsigned i = 0; t->type == P9_tclunkmany && i < t->tclunkmany.fids.n; i++)
@@ -43,7 +49,7 @@ uint32_t p9_fid_alloc(struct p9_client *c, unsigned n)
 void p9_fid_unused(struct p9_client *c, uint32_t first, unsigned n, unsigned used)
 {
 	AUTO_LOCK(&c->mu);
-	if (c->next_fid == first + n)
+	if (c->next_fid == first + n && !c->nlost)
 		c->next_fid = first + used;
 	else
 		for (unsigned i = used; i < n; i++)
@@ -60,17 +66,26 @@ void p9_fid_free(struct p9_client *c, uint32_t fid)
  * outstanding. */
 static void clunk_send(struct p9_client *c, struct p9_call *call, bool wait)
 {
+	int err;
+
 	mutex_lock(&c->mu);
 	call->async = !wait && c->nasync < P9_ASYNC_MAX;
 	c->nasync += call->async;
 	mutex_unlock(&c->mu);
 	if (call->async) {
-		p9_call_send(call);
+		err = p9_call_send(call);
+		if (err != -EINTR)
+			return;
+		mutex_lock(&c->mu);
+		c->nasync--;
+		p9_call_put_locked(call);
+		mutex_unlock(&c->mu);
 		return;
 	}
-	p9_rpc(call);
+	err = p9_rpc(call);
 	mutex_lock(&c->mu);
-	p9_clunked_locked(c, &call->t);
+	if (err != -EINTR)
+		p9_clunked_locked(c, &call->t);
 	p9_call_put_locked(call);
 	mutex_unlock(&c->mu);
 }

@@ -4,6 +4,9 @@
 #include "vfs/p9/client.h"
 
 #define P9_SPIN_MAX_NS 40000
+/* Who waits looks as often whether it has been killed. */
+#define P9_SLICE_MS 250UL
+#define P9_LOST_MAX 1024
 
 struct p9_client {
 	int sock;
@@ -28,6 +31,12 @@ struct p9_client {
 	uint32_t *free_fids;
 	size_t nfree_fids, cap_free_fids;
 	struct p9_fids clunks;
+	unsigned norphans;
+	/* What orphans bind, or have bound: the numbers are not given back by who asked for them. */
+	struct p9_fid_range {
+		uint32_t first, n;
+	} *lost;
+	unsigned nlost;
 };
 
 /* client.c */
@@ -36,6 +45,13 @@ void p9_call_put_locked(struct p9_call *call);
 /* The halves of p9_rpc. */
 int p9_call_send(struct p9_call *call);
 int p9_call_finish(struct p9_call *call);
+
+/* client_orphan.c */
+/* For a killed caller that got no reply: 0, wait on; -EINTR, the call is an orphan. */
+int p9_call_give_up_locked(struct p9_call *call, uint64_t *since_ns);
+void p9_orphan_answered_locked(struct p9_call *call, const uint8_t *reply, size_t len);
+/* Is the number an orphan's? */
+bool p9_fid_lost_locked(const struct p9_client *c, uint32_t fid);
 
 /* client_io.c */
 int p9_client_send(struct p9_client *c, const uint8_t *buf, size_t len);

@@ -8,6 +8,7 @@
 #include "vfs/p9/client_impl.h"
 #include "abi/base/cleanup.h"
 #include "vfs/host_fd.h"
+#include "vfs/vfs.h"
 
 #define SPIN_MIN_NS 2000
 
@@ -20,8 +21,11 @@ int p9_client_send(struct p9_client *c, const uint8_t *buf, size_t len)
 	while (len > 0) {
 		ssize_t n = send(c->sock, buf, len, MSG_NOSIGNAL);
 
-		if (n < 0 && errno == EINTR)
-			continue;
+		if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
+			if (!c->seqpacket || errno == EINTR || !vfs_killed())
+				continue;
+			return -EINTR;
+		}
 		if (n < 0) {
 			err = -EIO;
 			break;
@@ -97,7 +101,7 @@ static ssize_t recv_piece(struct p9_client *c, uint8_t *buf, size_t n, int *fd)
 			got = recvmsg(c->sock, &msg, MSG_CMSG_CLOEXEC);
 		while (got < 0 && errno == EINTR);
 	if (got < 0)
-		return -errno;
+		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 	cm = CMSG_FIRSTHDR(&msg);
 	if (cm && cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS &&
 	    cm->cmsg_len == CMSG_LEN(sizeof(int))) {
@@ -112,7 +116,7 @@ static ssize_t recv_piece(struct p9_client *c, uint8_t *buf, size_t n, int *fd)
 	return msg.msg_flags & MSG_TRUNC ? -EMSGSIZE : got;
 }
 
-/* A whole message in c->rx: its size, or -errno. On a stream a descriptor travels with the bytes of
+/* A whole message in c->rx: its size, or -errno; -EAGAIN: none for P9_SLICE_MS. On a stream a descriptor travels with the bytes of
  * its message, and a receive never reads past the message whose header it knows, so it can't be
  * another's. */
 ssize_t p9_client_recv(struct p9_client *c, int *fd)
@@ -128,6 +132,8 @@ ssize_t p9_client_recv(struct p9_client *c, int *fd)
 	}
 	while (have < P9_HDR_SIZE) {
 		n = recv_piece(c, c->rx + have, P9_HDR_SIZE - have, fd);
+		if (n == -EAGAIN && have)
+			continue;
 		if (n < 0)
 			return n;
 		have += (size_t)n;
@@ -137,6 +143,8 @@ ssize_t p9_client_recv(struct p9_client *c, int *fd)
 		return -EBADMSG;
 	while (have < size) {
 		n = recv_piece(c, c->rx + have, size - have, fd);
+		if (n == -EAGAIN)
+			continue;
 		if (n < 0)
 			return n;
 		have += (size_t)n;

@@ -105,6 +105,7 @@ static int negotiate_plain(struct p9_client *c, const char *aname, struct p9_att
 int p9_client_new(int sock, const char *aname, struct p9_client **out)
 {
 	struct p9_client *c = calloc(1, sizeof(*c));
+	const struct timeval slice = {.tv_usec = P9_SLICE_MS * 1000};
 	socklen_t len = sizeof(int);
 	cpu_set_t cpus;
 	int type = 0, err;
@@ -125,6 +126,8 @@ int p9_client_new(int sock, const char *aname, struct p9_client **out)
 	cond_init(&c->call_freed);
 	list_init(&c->free);
 	list_init(&c->waiting);
+	for (int i = 0; i < 2; i++)
+		setsockopt(sock, SOL_SOCKET, i ? SO_SNDTIMEO : SO_RCVTIMEO, &slice, sizeof(slice));
 	err = getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ? -errno : 0;
 	c->seqpacket = type == SOCK_SEQPACKET;
 	if (!err)
@@ -160,6 +163,7 @@ void p9_client_free(struct p9_client *c)
 	close(c->sock);
 	free(c->rx);
 	free(c->free_fids);
+	free(c->lost);
 	mutex_destroy(&c->mu);
 	mutex_destroy(&c->send_mu);
 	cond_destroy(&c->call_freed);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -491,4 +492,94 @@ Test(p9_peer, that_binds_another_directory_than_was_told_gives_ESTALE)
 	cr_assert_eq(list("/a"), 0);
 	listing_qid = 8;
 	cr_assert_eq(list("/a/d"), -ESTALE);
+}
+
+/* ---- one that takes its time --------------------------------------------------------------------- */
+
+static sem_t asked, answer;
+static uint32_t slow_fid;
+static bool fid_used_twice;
+
+static bool slow(struct p9_msg *t, struct p9_msg *r, int *fd)
+{
+	static uint64_t ino = 10;
+
+	r->type = P9_rlookup;
+	r->rlookup = (struct p9_rlookup){.attrs.n = 1};
+	attr_of(&r->rlookup.attrs.a[0], S_IFREG | 0644, ++ino);
+	if (t->type != P9_tlookup) {
+		r->type = P9_rlerror;
+		r->rlerror.ecode = EOPNOTSUPP;
+		return true;
+	}
+	fid_used_twice |= slow_fid && t->tlookup.newfid == slow_fid;
+	if (t->tlookup.names.n && t->tlookup.names.a[0].p[0] == 's') {
+		slow_fid = t->tlookup.newfid;
+		sem_post(&asked);
+		sem_wait(&answer);
+	}
+	return true;
+}
+
+static _Thread_local bool dying;
+
+static bool is_dying(void)
+{
+	return dying;
+}
+
+static void *walk_dying(void *arg)
+{
+	dying = true;
+	return (void *)(intptr_t)walk("/slow");
+}
+
+Test(p9_peer, that_never_answers_holds_no_killed_caller, .timeout = 20)
+{
+	pthread_t t;
+	void *r;
+
+	sem_init(&asked, 0, 0);
+	sem_init(&answer, 0, 0);
+	start(slow);
+	vfs_killed = is_dying;
+	pthread_create(&t, NULL, walk_dying, NULL);
+	sem_wait(&asked);
+	pthread_join(t, &r); /* though no answer has come */
+	cr_assert_eq((intptr_t)r, -EINTR);
+	sem_post(&answer);
+	/* The late answer is nobody's, and harms nobody. */
+	for (char name[] = "/a"; name[1] <= 'r'; name[1]++)
+		cr_assert_eq(walk(name), 0, "%s", name);
+	cr_assert(!fid_used_twice);
+}
+
+static bool all_slow(struct p9_msg *t, struct p9_msg *r, int *fd)
+{
+	sem_post(&asked);
+	sem_wait(&answer);
+	r->rlookup = (struct p9_rlookup){.ecode = ENOENT};
+	return t->type == P9_tlookup;
+}
+
+static void *walk_living(void *arg)
+{
+	return (void *)(intptr_t)walk("/slow");
+}
+
+Test(p9_peer, that_is_slow_is_waited_for, .timeout = 20)
+{
+	pthread_t t;
+	void *r;
+
+	sem_init(&asked, 0, 0);
+	sem_init(&answer, 0, 0);
+	start(all_slow);
+	vfs_killed = is_dying;
+	pthread_create(&t, NULL, walk_living, NULL);
+	sem_wait(&asked);
+	usleep(700000); /* several slices */
+	sem_post(&answer);
+	pthread_join(t, &r);
+	cr_assert_eq((intptr_t)r, -ENOENT);
 }
