@@ -142,7 +142,7 @@ int frame_full(struct pf_thread *t)
 void frame_store(struct pf_thread *t)
 {
 	struct slot *s = t->slot;
-	uint32_t flags = slot_flags(t->space->p);
+	uint32_t flags = slot_flags(t->space->p) | (t->window.reads_large ? SLOT_LARGE : 0);
 	uint64_t gs = t->regs.gs_base, *gregs;
 
 	if (t->space->p->fsgsbase)

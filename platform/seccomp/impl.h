@@ -174,7 +174,9 @@ struct regime {
 struct window {
 	uint32_t begin, end; /* of what is put off, as offsets in the slot */
 	uint32_t nins, nouts;
+	uint32_t skip; /* of the piece that is being made */
 	bool large;   /* one of WINDOWS_LARGE_MAX */
+	bool reads_large; /* and its stub is to copy more ahead */
 	bool faulted; /* what was put off could not be written */
 	struct slot_file file; /* of a piece SLOT_FILE */
 	struct window_piece {

@@ -40,6 +40,21 @@ static struct window *window_of(struct pf_space *s)
 	return served && served->space == s ? &served->window : NULL;
 }
 
+/* Few threads at a time have more than the first pages of their windows: of thousands, each may have
+ * read something large once. */
+static bool large_begin(struct pf_thread *t)
+{
+	struct platform *p = t->space->p;
+
+	if (t->window.large)
+		return true;
+	if (atomic_fetch_add(&p->nlarge, 1) >= WINDOWS_LARGE_MAX) {
+		atomic_fetch_sub(&p->nlarge, 1);
+		return false;
+	}
+	return t->window.large = true;
+}
+
 static bool meet(uint64_t a, uint64_t an, uint64_t b, uint64_t bn)
 {
 	return a < b + bn && b < a + an;
@@ -55,12 +70,13 @@ static void read_pieces(struct pf_thread *t, uint32_t n)
 		const struct slot_piece *p = (const void *)((uint8_t *)t->slot + at);
 		uint32_t len = __atomic_load_n(&p->len, __ATOMIC_RELAXED);
 		uint64_t addr = __atomic_load_n(&p->addr, __ATOMIC_RELAXED);
+		uint32_t skip = __atomic_load_n(&p->skip, __ATOMIC_RELAXED);
 
-		if (len > SLOT_IN_SIZE || addr > PF_GUEST_MAX ||
-		    at + slot_piece_size(len) > w->begin)
+		if (len > SLOT_IN_BUFFER_LARGE || addr > PF_GUEST_MAX ||
+		    at + slot_piece_size(skip + len) > w->begin)
 			return;
-		w->in[w->nins++] = (struct window_piece){addr, at + sizeof(*p), len};
-		at += slot_piece_size(len);
+		w->in[w->nins++] = (struct window_piece){addr, at + sizeof(*p) + skip, len};
+		at += slot_piece_size(skip + len);
 	}
 }
 
@@ -74,7 +90,7 @@ void window_open(struct pf_thread *t, bool call)
 	if (!t->space->p->process_vm)
 		return;
 	w->begin = (in & 0xffff) * SLOT_UNIT;
-	if (w->begin < SLOT_WINDOW || w->begin > SLOT_WINDOW + SLOT_IN_SIZE)
+	if (w->begin < SLOT_WINDOW || w->begin > SLOT_WINDOW + SLOT_IN_SIZE_LARGE)
 		w->begin = SLOT_WINDOW;
 	w->end = w->begin;
 	w->nins = w->nouts = 0;
@@ -98,21 +114,6 @@ void window_close(struct pf_thread *t)
 }
 
 /* ---- outwards --------------------------------------------------------------------------------- */
-
-/* Few threads at a time have more than the first pages of their windows: of thousands, each may have
- * read something large once. */
-static bool large_begin(struct pf_thread *t)
-{
-	struct platform *p = t->space->p;
-
-	if (t->window.large)
-		return true;
-	if (atomic_fetch_add(&p->nlarge, 1) >= WINDOWS_LARGE_MAX) {
-		atomic_fetch_sub(&p->nlarge, 1);
-		return false;
-	}
-	return t->window.large = true;
-}
 
 /* The structure may serve another guest thread: nothing of this one is left. */
 void window_end(struct pf_thread *t)
@@ -141,31 +142,32 @@ static bool out_fits(struct pf_thread *t, struct gptr dst, size_t len, size_t by
 	       (end <= SLOT_WINDOW + SLOT_IN_SIZE || large_begin(t));
 }
 
-static void out_add(struct pf_thread *t, struct gptr dst, size_t len, uint32_t what)
+static void out_add(struct pf_thread *t, struct gptr dst, size_t len, uint16_t what, uint16_t skip)
 {
 	struct window *w = &t->window;
 	struct slot_piece *o = (struct slot_piece *)((uint8_t *)t->slot + w->end);
 
-	o->addr = dst.v;
-	o->len = (uint32_t)len;
-	o->what = what;
+	*o = (struct slot_piece){dst.v, (uint32_t)len, what, skip};
 	w->out[w->nouts++] =
-		(struct window_piece){dst.v, w->end + sizeof(*o), (uint32_t)len, what};
-	w->end += slot_out_size(what, (uint32_t)len);
+		(struct window_piece){dst.v, w->end + sizeof(*o) + skip, (uint32_t)len, what};
+	w->end += slot_out_size(&(struct slot_piece){.len = (uint32_t)len, .what = what, .skip = skip});
 	forget(w, dst.v, len);
 }
 
 void *seccomp_late_buffer(struct pf_thread *t, struct gptr dst, size_t len)
 {
-	if (len > SLOT_WINDOW_SIZE || !out_fits(t, dst, len, len))
+	uint32_t at = t->window.end + sizeof(struct slot_piece);
+
+	if (len > SLOT_WINDOW_SIZE || !out_fits(t, dst, len, COPY_APART + len))
 		return NULL;
-	return (uint8_t *)t->slot + t->window.end + sizeof(struct slot_piece);
+	t->window.skip = slot_skip(dst.v, at, len);
+	return (uint8_t *)t->slot + at + t->window.skip;
 }
 
 void seccomp_late_commit(struct pf_thread *t, struct gptr dst, size_t len)
 {
 	if (len)
-		out_add(t, dst, len, SLOT_BYTES);
+		out_add(t, dst, len, SLOT_BYTES, t->window.skip);
 }
 
 bool seccomp_late_zero(struct pf_thread *t, struct gptr dst, size_t len)
@@ -173,7 +175,7 @@ bool seccomp_late_zero(struct pf_thread *t, struct gptr dst, size_t len)
 	if (len > WINDOW_PIECE_MAX || !out_fits(t, dst, len, 0))
 		return false;
 	if (len)
-		out_add(t, dst, len, SLOT_ZEROS);
+		out_add(t, dst, len, SLOT_ZEROS, 0);
 	return true;
 }
 
@@ -185,7 +187,7 @@ bool seccomp_late_fetch(struct pf_thread *t, int64_t number, struct gptr dst, si
 		return false;
 	t->window.file = (struct slot_file){number, off};
 	*f = t->window.file;
-	out_add(t, dst, len, SLOT_FILE);
+	out_add(t, dst, len, SLOT_FILE, 0);
 	return true;
 }
 
@@ -288,7 +290,7 @@ static bool put_off(const struct window *w, uint64_t addr, size_t len)
 
 size_t window_read(struct pf_space *s, void *dst, struct gptr src, size_t len)
 {
-	const struct window *w = window_of(s);
+	struct window *w = window_of(s);
 
 	if (!w)
 		return 0;
@@ -302,9 +304,13 @@ size_t window_read(struct pf_space *s, void *dst, struct gptr src, size_t len)
 			continue;
 		if (len > p->len - off)
 			len = p->len - off;
-		memcpy(dst, (const uint8_t *)served->slot + p->off + off, len);
+		copy_bytes(dst, (const uint8_t *)served->slot + p->off + off, len);
+		slot_take_lines((uint8_t *)served->slot + p->off + off, len);
 		return len;
 	}
+	/* It may be as much next time. */
+	if (len > SLOT_IN_BUFFER && len <= SLOT_IN_BUFFER_LARGE && !w->reads_large)
+		w->reads_large = large_begin(served);
 	return 0;
 }
 

@@ -11,7 +11,7 @@
 
 struct window {
 	uint64_t at, end;
-	uint32_t n;
+	uint32_t n, max; /* the longest piece */
 };
 
 struct vector {
@@ -29,20 +29,22 @@ struct message {
 static const void *piece(struct window *w, uint64_t addr, uint64_t len)
 {
 	struct slot_piece *p = (struct slot_piece *)w->at;
-	uint64_t n;
+	uint32_t skip = slot_skip((uint64_t)(p + 1), addr, len);
+	uint64_t data = (uint64_t)(p + 1) + skip, n;
 
 	/* The first page faults in an ordinary way, or not at all. */
-	if (!len || len > SLOT_IN_BUFFER || addr < 4096 || addr >= STUB_TEXT || w->n == SLOT_INS ||
-	    len + sizeof(*p) > w->end - w->at)
+	if (!len || len > w->max || addr < 4096 || addr >= STUB_TEXT || w->n == SLOT_INS ||
+	    data + len > w->end)
 		return 0;
-	n = len - stub_copy((uint64_t)(p + 1), addr, len);
+	n = len - stub_copy(data, addr, len);
 	if (!n)
 		return 0;
 	p->addr = addr;
 	p->len = n;
-	w->at += slot_piece_size(n);
+	p->skip = skip;
+	w->at += slot_piece_size(skip + n);
 	w->n++;
-	return n == len ? p + 1 : 0;
+	return n == len ? (const void *)data : 0;
 }
 
 static void vector(struct window *w, uint64_t addr, uint64_t count, int data)
@@ -56,7 +58,7 @@ static void vector(struct window *w, uint64_t addr, uint64_t count, int data)
 	for (uint64_t i = 0; v && data && i < count; i++) {
 		uint64_t len = v[i].len;
 
-		if (len > SLOT_IN_BUFFER - total)
+		if (len > w->max - total)
 			break;
 		piece(w, v[i].base, len);
 		total += len;
@@ -93,11 +95,11 @@ static void argument(struct window *w, uint32_t shape, const uint64_t *regs)
 		piece(w, addr, value);
 		break;
 	case SHAPE_ARRAY:
-		if (count <= SLOT_IN_BUFFER)
+		if (count <= w->max)
 			piece(w, addr, count * (value >> 3));
 		break;
 	case SHAPE_BITS:
-		if (count <= SLOT_IN_BUFFER)
+		if (count <= w->max)
 			piece(w, addr, (count + 63) / 64 * 8);
 		break;
 	case SHAPE_IOVEC:
@@ -112,7 +114,9 @@ static void argument(struct window *w, uint32_t shape, const uint64_t *regs)
 void stub_copy_ahead(struct slot *s, const uint64_t *regs)
 {
 	uint64_t start = (uint64_t)s + SLOT_WINDOW;
-	struct window w = {start, start + SLOT_IN_SIZE, 0};
+	int large = s->flags & SLOT_LARGE;
+	struct window w = {start, start + (large ? SLOT_IN_SIZE_LARGE : SLOT_IN_SIZE), 0,
+			   large ? SLOT_IN_BUFFER_LARGE : SLOT_IN_BUFFER};
 	uint64_t nr = (uint32_t)regs[REG_RAX];
 
 	if (nr == __NR_rt_sigreturn)

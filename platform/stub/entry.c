@@ -130,10 +130,11 @@ static uint32_t wait_reply(struct slot *s)
 	}
 }
 
-/* The bytes that could not be written. */
+/* 0: all of it is written. */
 static uint64_t put_piece(const struct slot_piece *o)
 {
 	const struct slot_file *f = (const struct slot_file *)(o + 1);
+	uint64_t data = (uint64_t)(o + 1) + o->skip;
 
 	switch (o->what) {
 	case SLOT_ZEROS:
@@ -141,7 +142,10 @@ static uint64_t put_piece(const struct slot_piece *o)
 	case SLOT_FILE:
 		return o->len - sys4(__NR_pread64, f->fd, o->addr, o->len, f->offset);
 	default:
-		return stub_copy(o->addr, (uint64_t)(o + 1), o->len);
+		if (stub_copy(o->addr, data, o->len))
+			return 1;
+		slot_take_lines((void *)data, o->len);
+		return 0;
 	}
 }
 
@@ -156,7 +160,7 @@ static int copy_out(struct slot *s)
 
 		if (put_piece(o))
 			return 0;
-		at += slot_out_size(o->what, o->len);
+		at += slot_out_size(o);
 	}
 	return 1;
 }

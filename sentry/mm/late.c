@@ -8,8 +8,7 @@
  * which in Linux, too, may come before or after the copy; the call then says EFAULT. */
 #include "sentry/mm/late.h"
 
-#include <string.h>
-
+#include "abi/base/copy.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/task.h"
 #include "sentry/mm/mm_impl.h"
@@ -93,7 +92,7 @@ bool late_write(struct task *t, struct gptr dst, const void *src, size_t n)
 
 	if (!buf)
 		return false;
-	memcpy(buf, src, n);
+	copy_bytes(buf, src, n);
 	late_commit(t, dst, n);
 	return true;
 }

@@ -179,6 +179,92 @@ static void test_messages(char *end)
 	close(s[0]), close(s[1]);
 }
 
+/* Much at once, between addresses of every kind: by a pipe, a socket and a file, written whole and as a vector,
+ * at the edge of memory and across it. */
+#define LARGE 200000
+
+static char large(size_t i)
+{
+	return (char)(i * 37 + (i >> 8) * 11 + (i >> 16));
+}
+
+static void expect_large(const char *p, size_t from, size_t n, const char *how)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i] != large(from + i)) {
+			CHECK_FAIL("%s: byte %zu of %zu", how, i, n);
+			return;
+		}
+}
+
+static void send_large(char *from, char *to, size_t at, size_t n)
+{
+	struct iovec v[3] = {{from + at, n / 3}, {from + at + n / 3, 1}, {from + at + n / 3 + 1, n - n / 3 - 1}};
+	struct msghdr m = {.msg_iov = v, .msg_iovlen = 3};
+	int p[2], s[2], fd = open("copy_in_large", O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	REQUIRE(pipe(p) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0 && fd >= 0);
+	if (n <= 65536) {
+		CHECK_EQ(write(p[1], from + at, n), n);
+		CHECK_EQ(read(p[0], to, n), n);
+		expect_large(to, at, n, "pipe");
+		CHECK_EQ(writev(p[1], v, 3), n);
+		memset(to, 0, n);
+		CHECK_EQ(read(p[0], to, n), n);
+		expect_large(to, at, n, "pipe, vector");
+		CHECK_EQ(sendmsg(s[0], &m, 0), n);
+		memset(to, 0, n);
+		CHECK_EQ(recv(s[1], to, n, MSG_WAITALL), n);
+		expect_large(to, at, n, "socket");
+	}
+	CHECK_EQ(pwrite(fd, from + at, n, 5), n);
+	CHECK_EQ(pwritev(fd, v, 3, (off_t)n + 50), n);
+	memset(to, 0, n);
+	CHECK_EQ(pread(fd, to, n, 5), n);
+	expect_large(to, at, n, "file");
+	CHECK_EQ(pread(fd, to, n, (off_t)n + 50), n);
+	expect_large(to, at, n, "file, vector");
+	close(fd);
+	for (int i = 0; i < 2; i++) {
+		close(p[i]);
+		close(s[i]);
+	}
+}
+
+static void test_large(void)
+{
+	static const size_t sizes[] = {4096, 4097, 8192, 16383, 16384, 40000, 65535, 65536, 65537, 130000};
+	static const size_t places[] = {0, 1, 8, 15, 16, 17, 31, 32, 33, 63, 64, 4000, 4095};
+	char *from = mmap(NULL, LARGE + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *to = mmap(NULL, LARGE + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t end = (LARGE + PAGE) / PAGE * PAGE;
+	int p[2];
+
+	REQUIRE(from != MAP_FAILED && to != MAP_FAILED);
+	for (size_t i = 0; i < end; i++)
+		from[i] = large(i);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+		for (size_t k = 0; k < sizeof(places) / sizeof(*places); k++)
+			send_large(from, to + places[(k * 5 + i) % 13], places[k], sizes[i]);
+	unlink("copy_in_large");
+	/* What lies behind the end is missing, whatever was copied before. */
+	REQUIRE(munmap(from + end - PAGE, PAGE) == 0 && pipe(p) == 0);
+	end -= PAGE;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes) && sizes[i] <= 65536; i++) {
+		CHECK_EQ(write(p[1], from + end - sizes[i], sizes[i]), sizes[i]);
+		CHECK_EQ(read(p[0], to, sizes[i]), sizes[i]);
+		expect_large(to, end - sizes[i], sizes[i], "edge");
+	}
+	CHECK_EQ(write(p[1], from + end - 3 * PAGE, 4 * PAGE), 3 * PAGE);
+	CHECK_EQ(read(p[0], to, 4 * PAGE), 3 * PAGE);
+	expect_large(to, end - 3 * PAGE, 3 * PAGE, "across the edge");
+	CHECK_ERR(write(p[1], from + end, 3 * PAGE), EFAULT);
+	close(p[0]);
+	close(p[1]);
+	munmap(from, end);
+	munmap(to, LARGE + PAGE);
+}
+
 int main(void)
 {
 	char *end = edge();
@@ -187,5 +273,6 @@ int main(void)
 	test_buffers(end);
 	test_structs(end);
 	test_messages(end);
+	test_large();
 	return check_status();
 }
