@@ -114,7 +114,7 @@ if grep -qw fsgsbase /proc/cpuinfo; then
 	run hot-calls-are-patched 0 'patched' '' bash -c "$hot"
 	run hot-calls-are-left-alone 0 '' '' --no-patch bash -c "$hot"
 	# No process makes many calls in the dynamic linker, but all make some: it and the C library.
-	run dynamic-linker-is-patched 0 'patched' '' sh -c 'i=0; while [ $((i += 1)) -lt 20 ]; do /bin/true; done
+	run dynamic-linker-is-patched 0 'patched' '' sh -c 'i=0; while [ $((i += 1)) -lt 100 ]; do /bin/true; done
 		sleep 0.5; [ $(cat /proc/self/maps | grep -c thunks) -ge 2 ] && echo patched'
 fi
 if [ "$(id -u)" = 0 ]; then

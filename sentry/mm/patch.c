@@ -13,7 +13,7 @@
 #include "sentry/mm/usercopy.h"
 #include "vfs/file.h"
 
-/* Traps of one site, in one thread, before its file is worth a shadow and a process a mapping. */
+/* Traps of one site, in one thread, before a process is worth a mapping of a shadow, or to ask for one. */
 #define HOT_TRAPS 16
 /* Runs of a file, whose every process makes some calls there, before it is worth a shadow. */
 #define HOT_RUNS 4
@@ -272,8 +272,9 @@ void patch_mapped(struct mm_op *op, uint64_t addr, int fd)
 		shadows_map(op, v, fd);
 }
 
-/* Has a shadow made whose thunks find room. How many there will be is not known yet. */
-static enum shadow_state ask(struct mm_op *op, const struct vma *v, int fd, uint64_t site)
+/* Has a shadow made whose thunks find room. How many there will be is not known yet. scan: what would have to
+ * be looked at, in bytes; 0: it pays in any case. */
+static enum shadow_state ask(struct mm_op *op, const struct vma *v, int fd, uint64_t site, uint64_t scan)
 {
 	uint64_t len = 2 * PATCH_WINDOW + 64 * GUEST_PAGE_SIZE, from = v->start;
 	uint64_t addr = v->start + (site - v->offset);
@@ -284,7 +285,7 @@ static enum shadow_state ask(struct mm_op *op, const struct vma *v, int fd, uint
 		int64_t delta = delta_candidate(v, i);
 
 		if (place_is_free(op->m, from + (uint64_t)delta, len))
-			return shadow_request(fd, site, delta);
+			return shadow_request(fd, site, delta, scan);
 	}
 	return SHADOW_NONE;
 }
@@ -295,20 +296,24 @@ void patch_executed(struct mm_op *op, uint64_t addr, int fd)
 	struct vma *v = fd < 0 ? NULL : patchable_at(op, addr);
 
 	if (v && !shadows_map(op, v, fd) && v->end - v->start <= PATCH_WHOLE && shadow_run(fd) >= HOT_RUNS)
-		ask(op, v, fd, v->offset);
+		ask(op, v, fd, v->offset, 0);
 }
 
 static enum shadow_state patch_locked(struct mm_op *op, struct vma *v, int fd, uint64_t site)
 {
 	struct shadow_file *f = shadow_lookup(fd);
 	enum shadow_state state = SHADOW_LATER;
+	uint64_t len;
 	unsigned w;
 
 	if (f)
 		state = shadow_find(f, site, &w);
 	if (state == SHADOW_READY)
 		state = window_map(op, v, f, w);
-	return state == SHADOW_LATER ? ask(op, v, fd, site) : state;
+	if (state != SHADOW_LATER)
+		return state;
+	len = v->end - v->start;
+	return ask(op, v, fd, site, len > PATCH_WHOLE ? 2 * PATCH_WINDOW : len);
 }
 
 /* The VMA may have changed since `seen` was looked up, as its file had to be asked without the lock. */
@@ -353,6 +358,7 @@ void patch_trapped(struct task *t, unsigned n)
 
 	if (regs->gs_base && t->mm->impl->patched)
 		thunk_leave(t, regs);
+	shadow_count_traps(n);
 	h = hot_site(t, regs->rip);
 	h->traps += (int)n;
 	if (h->traps < HOT_TRAPS)

@@ -1,7 +1,8 @@
 /* Patched call sites (platform/patch/patch.h) in guest memory.
  *
- * Which sites a file has is found once a file, by a thread of our own, when one of its sites has
- * trapped often: in the whole executable segment, or, of a large one, in a window around that site. The
+ * Which sites a file has is found once a file, by a thread of our own, when its sites have trapped so often
+ * that a scan is cheap beside it: in the whole executable segment, or, of a large one, in a window around the
+ * site that asked. The
  * dynamic linker traps at some 25 sites in each process, and at none of them often: its shadow is made when it
  * has been run a few times.
  * The result is a *shadow*: a sealed memfd that holds these bytes with their sites patched, and the

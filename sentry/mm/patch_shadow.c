@@ -27,6 +27,9 @@
 #define WINDOWS 16
 #define VARIANTS 3
 #define RACY_NS 2000000000L
+/* A scan takes 3 us a KiB, and time that somebody else would use. A trap costs some 3 us more than a jump, what it
+ * reads included. With so many bytes a trap, half of what a scan takes has been lost before: a program that ends soon is spared it. */
+#define SCAN_PER_TRAP 2048
 #define WORKER_STACK (256 * 1024)
 
 /* A part of a file: the whole executable segment, if that is small. Immutable, but for the shadows. */
@@ -59,7 +62,9 @@ static struct {
 	struct list files, queue;
 	unsigned nfiles;
 	uint64_t bytes;
+	uint64_t scanned; /* bytes */
 	bool has_worker;
+	_Atomic uint64_t traps;
 } shadows;
 
 void shadow_init(uint64_t entry, uint64_t bytes_max)
@@ -384,7 +389,22 @@ static bool wanted_locked(struct shadow_file *f, uint64_t site, int64_t delta)
 	return true;
 }
 
-enum shadow_state shadow_request(int fd, uint64_t site, int64_t delta)
+static bool scan_earned_locked(uint64_t bytes)
+{
+	uint64_t traps = atomic_load_explicit(&shadows.traps, memory_order_relaxed);
+
+	if (traps * SCAN_PER_TRAP < shadows.scanned + bytes)
+		return false;
+	shadows.scanned += bytes;
+	return true;
+}
+
+void shadow_count_traps(unsigned n)
+{
+	atomic_fetch_add_explicit(&shadows.traps, n, memory_order_relaxed);
+}
+
+enum shadow_state shadow_request(int fd, uint64_t site, int64_t delta, uint64_t scan)
 {
 	struct shadow_file *f;
 	struct stat st;
@@ -403,6 +423,8 @@ enum shadow_state shadow_request(int fd, uint64_t site, int64_t delta)
 		return SHADOW_LATER;
 	if (!wanted_locked(f, site, delta))
 		return SHADOW_NONE;
+	if (!window_find_locked(f, site) && !scan_earned_locked(scan))
+		return SHADOW_LATER;
 	f->fd = dup(fd);
 	if (f->fd < 0)
 		return SHADOW_LATER;

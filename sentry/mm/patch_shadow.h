@@ -34,5 +34,8 @@ bool shadow_window(struct shadow_file *f, unsigned w, uint64_t *start, uint64_t 
 bool shadow_get(struct shadow_file *f, unsigned w, unsigned k, struct shadow *out);
 /* Which part has the call site at this file offset? SHADOW_LATER: none yet. */
 enum shadow_state shadow_find(struct shadow_file *f, uint64_t site, unsigned *w);
-/* Asks for a shadow of what surrounds `site`, with this delta. */
-enum shadow_state shadow_request(int fd, uint64_t site, int64_t delta);
+/* Asks for a shadow of what surrounds `site`, with this delta. scan: how many bytes would have to be looked at if
+ * nobody has looked there yet, which must have been earned by traps. */
+enum shadow_state shadow_request(int fd, uint64_t site, int64_t delta, uint64_t scan);
+/* There were n traps. */
+void shadow_count_traps(unsigned n);
