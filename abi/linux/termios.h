@@ -28,6 +28,18 @@ struct linux_termios2 {
 };
 _Static_assert(sizeof(struct linux_termios2) == 44, "struct termios2");
 
+/* System V's, of TCGETA and its kin: the low halves. */
+#define LINUX_NCC 8
+struct linux_termio {
+	uint16_t c_iflag;
+	uint16_t c_oflag;
+	uint16_t c_cflag;
+	uint16_t c_lflag;
+	uint8_t c_line;
+	uint8_t c_cc[LINUX_NCC];
+};
+_Static_assert(sizeof(struct linux_termio) == 18, "struct termio");
+
 struct linux_winsize {
 	uint16_t ws_row;
 	uint16_t ws_col;

@@ -7,6 +7,7 @@
  * The end: when the master closes, the slave hangs up (reads end, writes fail, the session gets
  * SIGHUP); when the last slave closes, the master reads EIO until one opens again. */
 #include "sentry/fs/pty.h"
+#include "sentry/fs/termio.h"
 
 #include <asm/termbits.h>
 #include <errno.h>
@@ -376,9 +377,18 @@ static int64_t get_modes(struct pty *p, struct task *t, uint64_t arg, size_t siz
 	return copy_to_guest(t, gptr(arg), &m, size);
 }
 
+static int64_t get_modes_old(struct pty *p, struct task *t, uint64_t arg)
+{
+	struct linux_termio m = {0};
+	{
+		AUTO_LOCK(&p->mu);
+		termio_get(&m, &p->ld.modes);
+	}
+	return put_guest(t, gptr(arg), &m);
+}
+
 static int64_t set_modes(struct pty *p, struct task *t, unsigned cmd, uint64_t arg)
 {
-	bool two = cmd == TCSETS2 || cmd == TCSETSW2 || cmd == TCSETSF2;
 	struct linux_termios2 m;
 	int64_t r = tty_check_change(&p->tty);
 
@@ -388,20 +398,45 @@ static int64_t set_modes(struct pty *p, struct task *t, unsigned cmd, uint64_t a
 		AUTO_LOCK(&p->mu);
 		m = p->ld.modes;
 	}
-	if (copy_from_guest(t, &m, gptr(arg),
-			    two ? sizeof(struct linux_termios2) : sizeof(struct linux_termios)))
-		return -EFAULT;
+	r = termios_from_guest(t, cmd, arg, &m);
+	if (r < 0)
+		return r;
 	/* A pty has no line: eight bits, no parity, whatever one asks for. */
 	m.c_cflag = (m.c_cflag & ~(uint32_t)(CSIZE | PARENB)) | CS8 | CREAD;
 	{
 		AUTO_LOCK(&p->mu);
-		if (cmd == TCSETSF || cmd == TCSETSF2)
+		termios_keep_locked(&m, &p->ld.modes, &p->fixed);
+		if (cmd == TCSETSF || cmd == TCSETSF2 || cmd == TCSETAF)
 			ldisc_flush_input(&p->ld);
 		ldisc_set_modes(&p->ld, &m);
 		vtime_reset_locked(p);
 	}
 	wake_both(p);
 	return 0;
+}
+
+/* Which modes can't be changed any more. */
+static int64_t lock_modes(struct pty *p, struct task *t, uint64_t arg)
+{
+	struct linux_termios m;
+
+	if (!cred_capable(t->cred, CAP_SYS_ADMIN))
+		return -EPERM;
+	if (get_guest(t, &m, gptr(arg)))
+		return -EFAULT;
+	AUTO_LOCK(&p->mu);
+	p->fixed = m;
+	return 0;
+}
+
+static int64_t get_locked_modes(struct pty *p, struct task *t, uint64_t arg)
+{
+	struct linux_termios m;
+	{
+		AUTO_LOCK(&p->mu);
+		m = p->fixed;
+	}
+	return put_guest(t, gptr(arg), &m);
 }
 
 static int64_t set_size(struct pty *p, struct task *t, uint64_t arg)
@@ -491,7 +526,16 @@ static int64_t common_ioctl(struct pty *p, struct file *f, struct task *t, unsig
 	case TCSETS2:
 	case TCSETSW2:
 	case TCSETSF2:
+	case TCSETA:
+	case TCSETAW:
+	case TCSETAF:
 		return set_modes(p, t, cmd, arg);
+	case TCGETA:
+		return get_modes_old(p, t, arg);
+	case TIOCGLCKTRMIOS:
+		return get_locked_modes(p, t, arg);
+	case TIOCSLCKTRMIOS:
+		return lock_modes(p, t, arg);
 	case TIOCGWINSZ: {
 		AUTO_LOCK(&p->mu);
 		size = p->size;

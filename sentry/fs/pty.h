@@ -29,6 +29,7 @@ struct pty {
 	bool master_open;
 	bool slave_opened;   /* once at least */
 	bool packet;	     /* TIOCPKT */
+	struct linux_termios fixed; /* bits set, characters not 0: TIOCSLCKTRMIOS */
 	bool exclusive;	     /* TIOCEXCL */
 	unsigned slaves;     /* open files */
 	struct waitq master_wq, slave_wq;

@@ -179,6 +179,17 @@ static void undo_apply(struct sem_set *s, const struct sem_undo *u)
 	s->ds.sem_otime = sysv_now();
 }
 
+bool semaphores_undo(const struct thread_group *tg)
+{
+	if (!__atomic_load_n(&undo_count, __ATOMIC_RELAXED))
+		return false;
+	AUTO_LOCK(&sets.mu);
+	for (int i = 0; i <= sets.highest; i++)
+		if (sets.slot[i] && undo_find(container_of(sets.slot[i], struct sem_set, o), tg))
+			return true;
+	return false;
+}
+
 void semaphores_exit(struct thread_group *tg)
 {
 	if (!__atomic_load_n(&undo_count, __ATOMIC_RELAXED))

@@ -3,6 +3,7 @@
 #include <linux/kcmp.h>
 
 #include "abi/base/htable.h"
+#include "sentry/ipc/sysv_exit.h"
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/task_impl.h"
@@ -41,36 +42,53 @@ static int64_t compare_locked(struct task *a, struct task *b, int type)
 	case KCMP_SIGHAND:
 		return compare(a->sighand, b->sighand);
 	case KCMP_IO:
-	case KCMP_SYSVSEM:
 		return compare(a->tg, b->tg);
 	}
 	return -EINVAL;
 }
 
+/* Who has no SEM_UNDO records has no list of them, as has anybody else without. */
+static int64_t compare_undos(const struct task *a, const struct task *b)
+{
+	return compare(semaphores_undo(a->tg) ? a->tg : NULL, semaphores_undo(b->tg) ? b->tg : NULL);
+}
+
+/* Both tasks, or -errno. tasks_lock held. */
+static int lookup_pair_locked(struct task *t, int pid1, int pid2, struct task **a, struct task **b)
+{
+	*a = task_lookup_locked(pid1);
+	*b = task_lookup_locked(pid2);
+	if (!*a || !*b)
+		return -ESRCH;
+	return task_may_access(t, *a) < 0 || task_may_access(t, *b) < 0 ? -EPERM : 0;
+}
+
 int64_t sys_kcmp(struct task *t, int pid1, int pid2, int type, uint64_t idx1, uint64_t idx2)
 {
-	struct fdtable *f1, *f2;
+	AUTO(task) struct task *keep_a = NULL, *keep_b = NULL;
+	struct fdtable *f1 = NULL, *f2 = NULL;
 	struct task *a, *b;
 	int64_t r;
 
 	{
 		AUTO_LOCK(&kernel->tasks_lock);
-		a = task_lookup_locked(pid1);
-		b = task_lookup_locked(pid2);
-		if (!a || !b)
-			return -ESRCH;
-		if (task_may_access(t, a) < 0 || task_may_access(t, b) < 0)
-			return -EPERM;
-		if (type != KCMP_FILE)
+		r = lookup_pair_locked(t, pid1, pid2, &a, &b);
+		if (r < 0)
+			return r;
+		if (type != KCMP_FILE && type != KCMP_SYSVSEM)
 			return compare_locked(a, b, type);
-		if (!a->files || !b->files)
+		if (type == KCMP_FILE && (!a->files || !b->files))
 			return -EBADF;
-		f1 = fdtable_ref(a->files);
-		f2 = fdtable_ref(b->files);
+		keep_a = task_get(a);
+		keep_b = task_get(b);
+		f1 = a->files ? fdtable_ref(a->files) : NULL;
+		f2 = b->files ? fdtable_ref(b->files) : NULL;
 	}
-	r = compare_files(f1, f2, idx1, idx2);
-	fdtable_put(f1);
-	fdtable_put(f2);
+	r = type == KCMP_FILE ? compare_files(f1, f2, idx1, idx2) : compare_undos(a, b);
+	if (f1)
+		fdtable_put(f1);
+	if (f2)
+		fdtable_put(f2);
 	return r;
 }
 

@@ -161,6 +161,20 @@ int64_t sys_migrate_pages(struct task *t, int pid, uint64_t maxnode, struct gptr
 
 #define MPOL_MF_KNOWN 6 /* MPOL_MF_MOVE, MPOL_MF_MOVE_ALL */
 
+#define MOVE_CHUNK 256
+
+static int64_t pages_are_here(struct task *t, struct gptr nodes, struct gptr status, uint64_t n)
+{
+	uint32_t node[MOVE_CHUNK] = {0};
+
+	if (!gptr_null(nodes) && copy_from_guest(t, node, nodes, n * sizeof(node[0])))
+		return -EFAULT;
+	for (uint64_t i = 0; i < n; i++)
+		if (node[i])
+			return -ENODEV;
+	return copy_to_guest(t, status, node, n * sizeof(node[0])) ? -EFAULT : 0;
+}
+
 int64_t sys_move_pages(struct task *t, int pid, uint64_t nr_pages, struct gptr pages,
 		       struct gptr nodes, struct gptr status, int flags)
 {
@@ -172,19 +186,15 @@ int64_t sys_move_pages(struct task *t, int pid, uint64_t nr_pages, struct gptr p
 		return err;
 	if (nr_pages > INT32_MAX / sizeof(uint64_t))
 		return -E2BIG;
-	for (uint64_t i = 0; i < nr_pages; i++) {
-		uint32_t node = 0;
+	for (uint64_t i = 0; i < nr_pages; i += MOVE_CHUNK) {
+		uint64_t n = nr_pages - i < MOVE_CHUNK ? nr_pages - i : MOVE_CHUNK;
 
-		if (signal_pending(t))
+		if (task_killed())
 			return -EINTR;
-		if (!gptr_null(nodes)) {
-			if (get_guest_u32(t, &node, gptr_add(nodes, i * 4)))
-				return -EFAULT;
-			if (node != 0)
-				return -ENODEV;
-		}
-		if (put_guest_u32(t, gptr_add(status, i * 4), 0))
-			return -EFAULT;
+		err = pages_are_here(t, gptr_null(nodes) ? nodes : gptr_add(nodes, i * 4),
+				     gptr_add(status, i * 4), n);
+		if (err < 0)
+			return err;
 	}
 	return 0;
 }

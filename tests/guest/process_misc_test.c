@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/sem.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/times.h>
@@ -270,6 +271,27 @@ static void membarriers(void)
 	CHECK_ERR(syscall(SYS_membarrier, 0, 5, 0), EINVAL);
 }
 
+/* Those who have no SEM_UNDO records are equal, whoever they are. */
+static void kcmp_undos(pid_t me)
+{
+	int id = semget(IPC_PRIVATE, 1, 0600), status;
+	struct sembuf up = {0, 1, SEM_UNDO};
+	pid_t child = fork();
+
+	if (child == 0) {
+		pause();
+		_exit(0);
+	}
+	CHECK_EQ(syscall(SYS_kcmp, me, child, 6, 0, 0), 0);
+	if (id >= 0 && semop(id, &up, 1) == 0) {
+		CHECK(syscall(SYS_kcmp, me, child, 6, 0, 0) > 0);
+		CHECK_EQ(syscall(SYS_kcmp, me, me, 6, 0, 0), 0);
+	}
+	semctl(id, 0, IPC_RMID);
+	kill(child, SIGKILL);
+	waitpid(child, &status, 0);
+}
+
 static void kcmps(void)
 {
 	int a = dup(0), b = open("/dev/null", O_RDONLY);
@@ -283,6 +305,7 @@ static void kcmps(void)
 	CHECK_ERR(syscall(SYS_kcmp, me, me, 0, 0, 999), EBADF);
 	CHECK_ERR(syscall(SYS_kcmp, me, me, 99, 0, 0), EINVAL);
 	CHECK_ERR(syscall(SYS_kcmp, me, 0x7ffffff, 1, 0, 0), ESRCH);
+	kcmp_undos(me);
 }
 
 int main(void)
