@@ -182,9 +182,16 @@ struct pf_ops {
 	void (*interrupt)(struct pf_thread *t);
 	/* Drops a pending interrupt. */
 	void (*interrupt_clear)(struct pf_thread *t);
-	/* A hint: this system call is about to sleep, so the host thread had better sleep too. May
-	 * be NULL. */
-	void (*will_block)(struct pf_thread *t);
+	/* A hint: this system call is about to sleep until *word is not `seen`, so the host thread had
+	 * better sleep too. May wait a little by itself; brief: the wait may be a short one. word is
+	 * NULL: nothing is known. May be NULL. */
+	void (*will_block)(struct pf_thread *t, const _Atomic uint32_t *word, uint32_t seen,
+			   bool brief);
+	/* After each will_block(): the call goes on. May be NULL. */
+	void (*has_blocked)(struct pf_thread *t);
+	/* An S thread that has no task is about to sleep until *word is not `seen`: as will_block(). May be
+	 * NULL. */
+	void (*idle)(struct platform *p, const _Atomic uint32_t *word, uint32_t seen);
 
 	/* Runs one host call now, while t is stopped; its result. -EINTR: the stub died. The
 	 * caller says where things go: mmap needs MAP_FIXED or MAP_FIXED_NOREPLACE, mremap with

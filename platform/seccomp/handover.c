@@ -75,7 +75,7 @@ static bool spin_for(struct pf_thread *t, uint64_t cycles)
 static bool yield_for(struct pf_thread *t, unsigned yields)
 {
 	while (yields--) {
-		sched_yield();
+		regime_yield(t->space->p, &t->space->p->yields);
 		if (__atomic_load_n(&t->slot->state, __ATOMIC_ACQUIRE) == SLOT_STOPPED)
 			return true;
 	}
@@ -85,20 +85,35 @@ static bool yield_for(struct pf_thread *t, unsigned yields)
 /* One bounded sleep until the state word is not `state`. */
 static void sleep_on(struct pf_thread *t, uint32_t state)
 {
+	uint64_t ns = t->regime.ring.on ? RING_SLICE_NS : WAIT_SLICE_NS;
 	struct slot *s = t->slot;
 
 	__atomic_store_n(&s->sentry_sleeps, 1, __ATOMIC_SEQ_CST);
 	if (!atomic_load(&t->space->dead))
-		futex_wait(&s->state, state, WAIT_SLICE_NS);
+		futex_wait(&s->state, state, ns);
 	__atomic_store_n(&s->sentry_sleeps, 0, __ATOMIC_RELAXED);
+}
+
+static void it_computes(struct pf_thread *t, bool slept)
+{
+	if (t->regime.ring.on) {
+		if (slept)
+			ring_leave(t);
+	} else if (t->pinned) {
+		thread_unpin(t);
+		t->near = 0;
+	}
 }
 
 int handover_wait(struct pf_thread *t, enum wait_for what, uint64_t spin)
 {
 	struct slot *s = t->slot;
 	struct pf_space *space = t->space;
-	bool hit = spin ? spin_for(t, spin) : yield_for(t, regime_yields(t));
+	bool hit = !spin		 ? yield_for(t, regime_yields(t))
+		   : t->regime.ring.on ? ring_wait(t, spin)
+				       : spin_for(t, spin);
 	uint64_t started = 0;
+	bool slept = false;
 
 	for (;;) {
 		uint32_t state = __atomic_load_n(&s->state, __ATOMIC_ACQUIRE);
@@ -111,10 +126,9 @@ int handover_wait(struct pf_thread *t, enum wait_for what, uint64_t spin)
 			deadline_check(t, what, started);
 		else
 			started = now_ns();
-		if (t->pinned && what == WAIT_EVENT) { /* it computes */
-			thread_unpin(t);
-			t->near = 0;
-		}
+		if (what == WAIT_EVENT)
+			it_computes(t, slept);
+		slept = true;
 		sleep_on(t, state);
 	}
 	if (__atomic_load_n(&s->done, __ATOMIC_ACQUIRE) != t->seq) {
@@ -204,7 +218,7 @@ static bool run_begin(struct pf_thread *t, struct pf_event *ev, uint64_t *spin)
 {
 	bool first = !t->has_run;
 
-	if (first)
+	if (first && !t->regime.ring.on)
 		regime_forget_place();
 	t->has_run = true;
 	if (t->born_running) {
@@ -220,7 +234,9 @@ static bool run_begin(struct pf_thread *t, struct pf_event *ev, uint64_t *spin)
 		borrow_unlock(t);
 		return false;
 	}
-	if (first && t->near)
+	if (t->regime.ring.on)
+		t->near = 0;
+	else if (first && t->near)
 		thread_pin(t);
 	else if (t->pinned && (!t->near || !--t->near))
 		thread_unpin(t);
@@ -271,11 +287,3 @@ void seccomp_interrupt_clear(struct pf_thread *t)
 	atomic_store(&t->interrupted, false);
 }
 
-void seccomp_will_block(struct pf_thread *t)
-{
-	calls_flush(t);
-	window_flush(t);
-	regime_active(t, false);
-	__atomic_store_n(&t->slot->yields, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&t->slot->spin, 0, __ATOMIC_RELAXED);
-}

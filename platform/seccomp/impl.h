@@ -18,6 +18,8 @@
 #define COMMAND_DEADLINE_NS (60 * 1000000000ULL)
 /* Upper bound of every futex sleep of S on a word that the guest can write. */
 #define WAIT_SLICE_NS (1000000000ULL)
+/* A thread of the ring that runs for longer computes. */
+#define RING_SLICE_NS 1000000
 
 /* The sentry maps an arena in chunks: 16 slots first, then each as large as all before it. */
 #define CHUNK_SLOTS 16u
@@ -44,6 +46,12 @@ struct zygote_birth {
 	uint64_t tsc, ns; /* when */
 };
 
+/* Whether yielding pays; see regime.c. */
+struct yields {
+	_Atomic uint64_t again; /* TSC: nobody yields before */
+	atomic_uint pause_us;
+};
+
 struct platform {
 	struct zygote_birth birth;
 
@@ -68,6 +76,11 @@ struct platform {
 	atomic_uint nlarge;    /* threads with large windows */
 	atomic_uint nactive;   /* threads that run, or whose call is being served */
 	atomic_uint nspinning; /* S threads that spin on another CPU meanwhile */
+	struct yields yields, ring_yields; /* on one CPU, and in the ring */
+	/* ring.c */
+	atomic_uint nring;   /* threads of the ring that run, or whose call is being served; not in nactive */
+	atomic_uint nlinger; /* those that look around before they sleep */
+	atomic_uint ring;    /* the number of its threads << 16, and the CPU of their T's */
 
 	pthread_t helper;
 	pid_t helper_tid; /* protected by mu; 0: not there yet */
@@ -160,10 +173,13 @@ struct trial {
 
 /* Of one thread; only S touches it. See regime.c. */
 struct regime {
-	struct trial spin, tandem;
-	bool active;
+	struct trial spin, tandem, ring;
+	atomic_uint *counted; /* which of the platform's counters counts it, or NULL */
 	uint32_t quick;
-	uint64_t last, given; /* TSC: the last report, and answer in tandem */
+	uint32_t blocks; /* short waits in a row */
+	int ring_cpu;
+	uint64_t lost; /* what T had lost by yielding at the last report */
+	uint64_t last, given, blocked; /* TSC: the last report, answer while not spinning, wait */
 };
 
 /* The data window of the system call that is being served; only S. See window.c. */
@@ -213,7 +229,8 @@ struct pf_thread {
 	bool born_running; /* only S: it was handed over when it was born */
 	bool has_run;	   /* only S */
 	unsigned near;	   /* only S: for as many runs it is to stay where S is */
-	bool pinned;	   /* only S: to the CPU of the S that took it, which it is to start on */
+	bool pinned;	   /* only S: to pinned_cpu: the ring's, or its first S's, where it is to start */
+	int pinned_cpu;
 	atomic_bool interrupted;
 	atomic_uint_least64_t interrupted_at;
 
@@ -340,6 +357,7 @@ void thread_enlist(struct pf_thread *t);
 void thread_copy(struct pf_thread *dst, struct pf_thread *src);
 /* Of a stub thread that sleeps: it will wake where its S is, and not wake another CPU. */
 void thread_pin(struct pf_thread *t);
+void thread_pin_to(struct pf_thread *t, int cpu);
 int seccomp_thread_cpu(struct pf_thread *t);
 void thread_unpin(struct pf_thread *t);
 /* S of a thread that was born running: goes to where that is. */
@@ -373,7 +391,6 @@ void handover_born(struct pf_thread *t, unsigned n);
 void seccomp_publish(struct pf_thread *t, const struct pf_identity *id);
 void seccomp_interrupt(struct pf_thread *t);
 void seccomp_interrupt_clear(struct pf_thread *t);
-void seccomp_will_block(struct pf_thread *t);
 
 /* regime.c */
 void regime_start(struct platform *p, uint64_t tsc0, uint64_t ns0);
@@ -390,6 +407,27 @@ void regime_place(struct pf_thread *t);
 void regime_unplace(struct platform *p);
 /* Somebody else may have said where the calling thread is to run. */
 void regime_forget_place(void);
+
+void trial_pause(struct platform *p, struct trial *r, uint64_t now, uint32_t pause_max_us);
+
+/* Lets others go first; notes it when that took long. */
+void regime_yield(struct platform *p, struct yields *y);
+bool regime_may_yield(const struct yields *y, uint64_t now);
+void spin_leave(struct pf_thread *t, uint64_t now);
+
+/* ring.c */
+void ring_enter(struct pf_thread *t, int cpu);
+void ring_leave(struct pf_thread *t);
+void ring_end(struct pf_thread *t);
+void ring_long_run(struct pf_thread *t);
+/* Of a wait, and of a run with what it had to wait for a CPU. */
+#define RING_SHORT_US 200
+void ring_judge(struct pf_thread *t, bool hit, bool late, uint64_t now);
+bool ring_wait(struct pf_thread *t, uint64_t cycles);
+void seccomp_will_block(struct pf_thread *t, const _Atomic uint32_t *word, uint32_t seen,
+			bool brief);
+void seccomp_has_blocked(struct pf_thread *t);
+void seccomp_idle(struct platform *p, const _Atomic uint32_t *word, uint32_t seen);
 
 /* calls.c */
 /* Runs `n` commands after those already queued; results in cmd[].ret. -ESRCH: the stub died. */

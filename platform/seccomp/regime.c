@@ -16,6 +16,8 @@
  *	  one CPU   score below 0, or no CPU to spare; then a pause before the next try, which
  *	            doubles each time that spinning did not pay for long
  *
+ *	ring     For threads that wait for each other, however they hand over else: ring.c.
+ *
  * The score is the time that spinning has saved lately, in us: a call that was caught spinning
  * saves a switch; a spin that ran out cost itself and a wake; a report that S saw late (T says
  * when it reported) means that S was preempted, so that the CPU was not to spare after all; a call
@@ -26,7 +28,10 @@
  * long leaves tandem for a while, whoever had the CPU; what is long grows with the number of threads
  * that take turns.
  *
- * What T says (CPU, time) is the guest's word: at worst it slows itself down. */
+ * A yield that takes a time slice (of T, which counts them in the slot, or of S) is what yielding beside one
+ * that computes costs each time: then nobody in the sandbox yields for a while, all sleep instead.
+ *
+ * What T says (CPU, time, losses) is the guest's word: at worst it slows itself down. */
 #include "platform/seccomp/impl.h"
 
 #include <errno.h>
@@ -38,6 +43,7 @@
 #define QUICK_CALLS 48	   /* as many in a row start the spin regime */
 #define SPIN_SENTRY_US 40  /* S, after an answer */
 #define SPIN_STUB_US 30	   /* T, after a report */
+#define RING_STUB_US 2	   /* T in the ring, before it yields */
 #define LATE_US 20
 #define SCORE_MAX 1000
 #define SCORE_HIT 3
@@ -54,6 +60,7 @@
 #define TANDEM_START 999
 #define TANDEM_MAX 3000
 #define TANDEM_PAUSE_MAX_US 250000
+#define YIELD_AGAIN_US 20000
 
 /* The CPU that this S thread is pinned to, -1 - cpu when it is kept off it; NOWHERE: not known. */
 #define NOWHERE INT32_MIN
@@ -96,28 +103,35 @@ void regime_place(struct pf_thread *t)
 
 	if (cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &p->cpus) || p->ncpu < 2)
 		return;
-	place(p, t->regime.spin.on ? -1 - (int)cpu : (int)cpu);
+	if (t->regime.ring.on)
+		place(p, -1 - (int)t->regime.ring_cpu);
+	else
+		place(p, t->regime.spin.on ? -1 - (int)cpu : (int)cpu);
 }
 
-static void trial_leave(struct platform *p, struct trial *r, uint64_t now, uint32_t pause_max_us)
+void trial_pause(struct platform *p, struct trial *r, uint64_t now, uint32_t pause_max_us)
 {
 	r->on = false;
 	r->retry_at = now + (uint64_t)r->pause_us * p->tsc_per_us;
 	r->pause_us = r->pause_us * 2 > pause_max_us ? pause_max_us : r->pause_us * 2;
 }
 
-static void spin_leave(struct pf_thread *t, uint64_t now)
+void spin_leave(struct pf_thread *t, uint64_t now)
 {
 	t->regime.quick = 0;
-	trial_leave(t->space->p, &t->regime.spin, now, PAUSE_MAX_US);
+	trial_pause(t->space->p, &t->regime.spin, now, PAUSE_MAX_US);
 	atomic_fetch_sub(&t->space->p->nspinning, 1);
 }
 
 /* For what runs and spins now (the asking thread included), and `more`. */
 static bool cpu_to_spare(struct platform *p, unsigned more)
 {
+	unsigned ring = atomic_load_explicit(&p->nring, memory_order_relaxed) +
+			atomic_load_explicit(&p->nlinger, memory_order_relaxed);
+
 	return atomic_load_explicit(&p->nactive, memory_order_relaxed) +
-		       atomic_load_explicit(&p->nspinning, memory_order_relaxed) + more <=
+		       atomic_load_explicit(&p->nspinning, memory_order_relaxed) + (ring ? 2 : 0) +
+		       more <=
 	       p->ncpu;
 }
 
@@ -128,15 +142,36 @@ static void spin_enter(struct pf_thread *t)
 	atomic_fetch_add(&t->space->p->nspinning, 1);
 }
 
-void regime_active(struct pf_thread *t, bool active)
+/* Somebody who computes got a time slice from who yielded. Until it ends all sleep instead. Where a
+ * hypervisor takes the CPU away, it looks the same: but only he who computes does it at once again. */
+static void yields_pause(struct platform *p, struct yields *y, uint64_t now)
 {
-	if (t->regime.active == active)
+	uint64_t retry = atomic_load(&y->again);
+	uint32_t us = atomic_load(&y->pause_us);
+
+	if (now < retry)
 		return;
-	t->regime.active = active;
-	if (active)
-		atomic_fetch_add_explicit(&t->space->p->nactive, 1, memory_order_relaxed);
-	else
-		atomic_fetch_sub_explicit(&t->space->p->nactive, 1, memory_order_relaxed);
+	us = now - retry > YIELD_AGAIN_US * (uint64_t)p->tsc_per_us ? PAUSE_MIN_US : us * 2;
+	if (us > TANDEM_PAUSE_MAX_US)
+		us = TANDEM_PAUSE_MAX_US;
+	atomic_store(&y->pause_us, us);
+	atomic_store(&y->again, now + us * (uint64_t)p->tsc_per_us);
+}
+
+bool regime_may_yield(const struct yields *y, uint64_t now)
+{
+	return now >= atomic_load_explicit(&y->again, memory_order_relaxed);
+}
+
+void regime_yield(struct platform *p, struct yields *y)
+{
+	uint64_t start = __rdtsc(), now;
+	unsigned others = atomic_load_explicit(&p->nactive, memory_order_relaxed) / p->ncpu;
+
+	sched_yield();
+	now = __rdtsc();
+	if (now - start > STUB_YIELD_LONG + others * (uint64_t)TANDEM_TURN_US * p->tsc_per_us)
+		yields_pause(p, y, now);
 }
 
 /* Yielding keeps T on its CPU, where a sleeper would be woken on an idle one, at the cost of waking
@@ -147,6 +182,8 @@ static unsigned yields(struct pf_thread *t)
 	struct platform *p = t->space->p;
 	unsigned n = atomic_load_explicit(&p->nactive, memory_order_relaxed);
 
+	if (!regime_may_yield(&p->yields, __rdtsc()))
+		return 0;
 	if (n <= p->ncpu)
 		return YIELDS;
 	return n <= 2 * p->ncpu || t->regime.tandem.on ? YIELDS_BUSY : 0;
@@ -154,12 +191,15 @@ static unsigned yields(struct pf_thread *t)
 
 void regime_init(struct pf_thread *t)
 {
-	t->regime = (struct regime){.spin.pause_us = PAUSE_MIN_US, .tandem.pause_us = PAUSE_MIN_US};
+	t->regime = (struct regime){.spin.pause_us = PAUSE_MIN_US,
+				    .tandem.pause_us = PAUSE_MIN_US,
+				    .ring.pause_us = PAUSE_MIN_US};
 }
 
 void regime_end(struct pf_thread *t)
 {
 	regime_active(t, false);
+	ring_end(t);
 	if (t->regime.spin.on)
 		atomic_fetch_sub(&t->space->p->nspinning, 1);
 	t->regime.spin.on = false;
@@ -204,7 +244,27 @@ static void tandem_judge(struct pf_thread *t, uint64_t now)
 	else
 		r->pause_us = PAUSE_MIN_US;
 	if (r->score < 0)
-		trial_leave(p, r, now, TANDEM_PAUSE_MAX_US);
+		trial_pause(p, r, now, TANDEM_PAUSE_MAX_US);
+}
+
+/* A thread that runs for long between its calls is not for the ring. */
+static void ring_count(struct pf_thread *t, uint64_t now)
+{
+	if (now - t->regime.given > RING_SHORT_US * (uint64_t)t->space->p->tsc_per_us)
+		ring_long_run(t);
+}
+
+/* T had to wait for whom it yielded to. */
+static void stub_lost(struct pf_thread *t, uint64_t now)
+{
+	struct platform *p = t->space->p;
+	uint64_t lost = __atomic_load_n(&t->slot->lost, __ATOMIC_RELAXED);
+
+	if (lost == t->regime.lost)
+		return;
+	t->regime.lost = lost;
+	if (atomic_load_explicit(&p->nactive, memory_order_relaxed) <= 2 * p->ncpu)
+		yields_pause(p, t->regime.ring.on ? &p->ring_yields : &p->yields, now);
 }
 
 static void spin_consider(struct pf_thread *t, uint64_t now, uint64_t last)
@@ -224,14 +284,21 @@ void regime_reported(struct pf_thread *t, bool hit)
 	struct regime *r = &t->regime;
 	uint64_t now = __rdtsc(), last = r->last;
 
-	r->last = now;
-	if (r->spin.on) {
+	stub_lost(t, now);
+	if (r->ring.on) {
+		ring_judge(t, hit,
+			   is_late(p, now - __atomic_load_n(&t->slot->tsc, __ATOMIC_RELAXED),
+				   LATE_US),
+			   now);
+	} else if (r->spin.on) {
 		spin_judge(t, hit, now);
 	} else {
+		ring_count(t, now);
 		tandem_judge(t, now);
 		if (p->cfg.spin_allowed)
 			spin_consider(t, now, last);
 	}
+	r->last = now;
 	regime_place(t);
 }
 
@@ -256,16 +323,25 @@ uint64_t regime_give(struct pf_thread *t)
 		regime_place(t);
 		spin = false;
 	}
+	if (t->regime.ring.on) {
+		s->spin = RING_STUB_US * p->tsc_per_us;
+		s->yields = YIELDS;
+		t->regime.given = __rdtsc();
+		return SPIN_SENTRY_US * (uint64_t)p->tsc_per_us;
+	}
 	s->spin = spin ? SPIN_STUB_US * p->tsc_per_us : 0;
 	s->yields = spin ? 0 : yields(t);
-	if (t->regime.tandem.on)
+	if (!spin)
 		t->regime.given = __rdtsc();
 	return spin ? SPIN_SENTRY_US * (uint64_t)p->tsc_per_us : 0;
 }
 
 unsigned regime_yields(struct pf_thread *t)
 {
-	return t->regime.tandem.on && !t->regime.spin.on ? TANDEM_YIELDS : 0;
+	return t->regime.tandem.on && !t->regime.spin.on &&
+			       regime_may_yield(&t->space->p->yields, t->regime.given)
+		       ? TANDEM_YIELDS
+		       : 0;
 }
 
 /* The time stamp counter's speed, from a few ms of start-up, and the CPUs that we may use. */

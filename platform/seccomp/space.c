@@ -270,6 +270,7 @@ static int space_fork(struct pf_thread *caller, const struct pf_birth *b, struct
 		r = child_prepare(caller, &s, &t);
 	if (r)
 		return r;
+	ring_leave(caller);
 	if (caller->pinned)
 		thread_unpin(caller); /* it would be inherited */
 	if (b)
@@ -315,7 +316,7 @@ int space_blank(struct platform *p, struct pf_space **space, struct pf_thread **
 		seccomp_fpu_reset(*thread);
 	}
 	/* It sleeps then, and takes no turns with those who work. */
-	seccomp_will_block(p->zygote_thread);
+	seccomp_will_block(p->zygote_thread, NULL, 0, false);
 	return r;
 }
 

@@ -108,6 +108,9 @@ static int thread_clone(struct pf_thread *caller, struct pf_thread *t)
  * starts on that one's, and stays for a few calls, which may be all that it makes; until it computes. */
 #define NEAR_RUNS 8
 
+/* In the ring (ring.c) the next guest thread comes soon, as a rule. */
+#define PARKED_YIELDS 100
+
 /* Its frame lies where every system call's does. */
 static bool frame_is_usual(struct pf_thread *t)
 {
@@ -124,7 +127,7 @@ static bool thread_park(struct pf_thread *t)
 	if (!frame_is_usual(t) || t->slot->pending || t->born_running)
 		return false;
 	__atomic_store_n(&t->slot->answers, 0, __ATOMIC_RELEASE);
-	__atomic_store_n(&t->slot->yields, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->slot->yields, t->regime.ring.on ? PARKED_YIELDS : 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&t->slot->spin, 0, __ATOMIC_RELAXED);
 	calls_abort(t);
 	regime_end(t);
@@ -181,6 +184,8 @@ static int thread_revive(struct pf_thread *t, struct pf_thread *caller)
 	t->near = NEAR_RUNS;
 	t->has_run = false;
 	regime_init(t);
+	if (caller->regime.ring.on)
+		ring_enter(t, caller->regime.ring_cpu);
 	cpu_time_rebase(t);
 	return 0;
 }
@@ -206,6 +211,7 @@ int seccomp_thread_new(struct pf_thread *caller, struct pf_thread **out)
 		*out = t;
 		return 0;
 	}
+	ring_leave(caller);
 	if (caller->pinned)
 		thread_unpin(caller); /* it would be inherited */
 	r = slot_alloc(s, &index, &slot);
@@ -241,14 +247,20 @@ void thread_copy(struct pf_thread *dst, struct pf_thread *src)
 /* Also what it inherited from a zygote that was sent elsewhere (spare.c) ends with that. */
 void thread_pin(struct pf_thread *t)
 {
-	int cpu = sched_getcpu();
+	thread_pin_to(t, sched_getcpu());
+}
+
+void thread_pin_to(struct pf_thread *t, int cpu)
+{
 	cpu_set_t set;
 
-	if (cpu < 0 || cpu >= CPU_SETSIZE || t->space->p->ncpu < 2)
+	if (cpu < 0 || cpu >= CPU_SETSIZE || t->space->p->ncpu < 2 ||
+	    (t->pinned && t->pinned_cpu == cpu))
 		return;
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	t->pinned = true;
+	t->pinned_cpu = cpu;
 	sched_setaffinity(t->tid, sizeof(set), &set);
 }
 
@@ -257,6 +269,8 @@ int seccomp_thread_cpu(struct pf_thread *t)
 	const struct platform *p = t->space->p;
 	uint32_t cpu = __atomic_load_n(&t->slot->cpu, __ATOMIC_RELAXED);
 
+	if (t->regime.ring.on) /* its S is kept off there */
+		return -1;
 	return p->ncpu > 1 && cpu < CPU_SETSIZE && CPU_ISSET(cpu, &p->cpus) ? (int)cpu : -1;
 }
 

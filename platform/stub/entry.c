@@ -106,6 +106,16 @@ static void report(struct slot *s)
 		sys3(__NR_futex, &s->state, FUTEX_WAKE, 1);
 }
 
+static void yield(struct slot *s)
+{
+	uint64_t start = read_tsc(), took;
+
+	sys0(__NR_sched_yield);
+	took = read_tsc() - start;
+	if (took > STUB_YIELD_LONG)
+		s->lost += took;
+}
+
 static uint32_t wait_reply(struct slot *s)
 {
 	uint32_t state, yields = 0;
@@ -121,7 +131,7 @@ static uint32_t wait_reply(struct slot *s)
 		start = 0;
 		if (yields < __atomic_load_n(&s->yields, __ATOMIC_RELAXED)) {
 			yields++;
-			sys0(__NR_sched_yield);
+			yield(s);
 			continue;
 		}
 		__atomic_store_n(&s->stub_sleeps, 1, __ATOMIC_SEQ_CST);

@@ -117,6 +117,9 @@ static inline int stub_may_note(uint64_t nr)
 enum { SLOT_SAID_CLEAR_TID = 1, SLOT_SAID_ROBUST_LIST = 2 };
 #define STUB_ROBUST_HEAD_SIZE 24
 
+/* TSC cycles, about a ms: who yielded for longer gave somebody a time slice. */
+#define STUB_YIELD_LONG (1u << 21)
+
 struct slot_cmd {
 	uint64_t op;
 	uint64_t a[6];
@@ -216,6 +219,7 @@ struct slot {
 	uint32_t maxrss;
 	uint32_t said; /* which of the next two; the sentry takes note and clears it */
 	uint64_t clear_tid, robust_list;
+	uint64_t lost; /* TSC cycles that somebody else had the CPU for, while T yielded */
 
 	_Alignas(64) struct slot_cmd cmd[SLOT_CMDS];
 };

@@ -8,6 +8,9 @@
  *	if (condition) done;
  *	err = task_block(t, seq, deadline);	// 0: test again
  *
+ * Before that the platform may look at the word for a little while (will_block()): a change that it sees
+ * needs no system call on either side.
+ *
  * `sleeping` only spares wakers the system call: sleeper and waker each store their own and load the
  * other's, sequentially consistent, so at least one of them sees the other.
  *
@@ -23,6 +26,9 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/task.h"
 #include "sentry/strace/strace.h"
+
+/* A deadline nearer than that is waited for asleep. */
+#define NEAR_NS 1000000
 
 uint64_t now_mono_ns(void)
 {
@@ -54,6 +60,11 @@ uint32_t task_wake_prepare(struct task *t)
 	return atomic_load(&t->wake_seq);
 }
 
+static bool is_brief(uint64_t deadline_ns)
+{
+	return deadline_ns == UINT64_MAX || deadline_ns > now_mono_ns() + NEAR_NS;
+}
+
 static int block(struct task *t, uint32_t seq, uint64_t deadline_ns, _Atomic bool *interrupt)
 {
 	int err = 0, state = atomic_load_explicit(&t->state, memory_order_relaxed);
@@ -64,16 +75,19 @@ static int block(struct task *t, uint32_t seq, uint64_t deadline_ns, _Atomic boo
 		return -EINTR;
 	if (strace_enabled())
 		strace_sleep(t);
-	atomic_store(&t->sleeping, true);
 	if (state == TASK_RUNNING) /* else it is stopped */
 		atomic_store_explicit(&t->state, TASK_SLEEPING, memory_order_relaxed);
 	t->counts.nvcsw++;
 	if (t->pt && kernel->pf_ops->will_block)
-		kernel->pf_ops->will_block(t->pt);
+		kernel->pf_ops->will_block(t->pt, &t->wake_seq, seq,
+					   is_brief(deadline_ns));
+	atomic_store(&t->sleeping, true);
 	while (atomic_load(&t->wake_seq) == seq && !err)
 		err = word_wait(&t->wake_seq, seq, deadline_ns);
 	atomic_store_explicit(&t->state, state, memory_order_relaxed);
 	atomic_store_explicit(&t->sleeping, false, memory_order_relaxed);
+	if (t->pt && kernel->pf_ops->has_blocked)
+		kernel->pf_ops->has_blocked(t->pt);
 	if (err && atomic_load(&t->wake_seq) != seq)
 		return 0;
 	return err;

@@ -88,6 +88,8 @@ static void *s_thread_main(void *arg)
 		task_run(t);
 		if (!idle_enter(s))
 			break;
+		if (kernel->pf_ops->idle)
+			kernel->pf_ops->idle(kernel->platform, &s->word, seen);
 		while (!(t = atomic_exchange(&s->next, NULL)))
 			word_wait(&s->word, seen);
 	}

@@ -233,7 +233,7 @@ Test(window, a_copy_that_fails_unseen_is_told_at_the_next_run)
 	ops->late_drop(t);
 	guest_expect_syscall(t, &ev, SYS_getppid);
 	cr_assert(put(t, HOLE, "bad", 3));
-	ops->will_block(t);
+	ops->will_block(t, NULL, 0, false);
 	ops->run(t, &ev);
 	cr_assert_eq(ev.kind, PF_LATE_FAULT);
 	ops->late_drop(t);
