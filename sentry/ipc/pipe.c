@@ -1,12 +1,14 @@
 /* Pipes.
  *
- * One ring of bytes under one lock; it starts at a page and grows to the capacity as it fills, so
- * that an idle pipe costs little. Where packets (O_DIRECT) were written, a second ring tells where
- * each run of bytes ends; plain pipes never have it.
+ * One ring of bytes under one lock; it starts at a page and grows as it fills, so that an idle pipe
+ * costs little. Beside it, a ring of lengths: how Linux would have put these bytes into its pages. What
+ * fits into a pipe is counted in pages, not in bytes: a write fills up the last page only if what is
+ * over its whole pages fits there, and begins a new one otherwise. A page is given back when all of it has
+ * been read.
  *
- * Readiness: readable when there are bytes; writable when a write of PIPE_BUF bytes would fit, so
- * that POLLOUT keeps its promise for atomic writes. Readers are woken by each write (edge-triggered
- * epoll wants that; nobody waiting costs one load), writers when room for PIPE_BUF appears.
+ * Readiness: readable when there are bytes; writable when there is a free page, so that POLLOUT
+ * keeps its promise for atomic writes. Readers are woken by each write (edge-triggered
+ * epoll wants that; nobody waiting costs one load), writers when a page becomes free.
  *
  * The lock is held while bytes are copied from and to the guest's memory, which makes writes of up
  * to PIPE_BUF atomic without a second copy. */
@@ -50,7 +52,8 @@ struct pipe *pipe_alloc(void)
 	ref_init(&p->ref);
 	mutex_init(&p->mu, LOCK_PIPE);
 	waitq_init(&p->wq);
-	p->capacity = PIPE_DEFAULT_SIZE;
+	p->pages = p->default_pages;
+	p->max_pages = PIPE_DEFAULT_PAGES;
 	return p;
 }
 
@@ -61,21 +64,16 @@ void pipe_put(struct pipe *p)
 	waitq_destroy(&p->wq);
 	mutex_destroy(&p->mu);
 	free(p->buf);
-	free(p->segs);
+	if (p->pages != p->default_pages)
+		free(p->pages);
 	free(p);
 }
 
 /* ---- the rings ------------------------------------------------------------------------------ */
 
-/* As many segments as the capacity has pages, which bounds small packets. */
-static uint32_t seg_limit(const struct pipe *p)
-{
-	return p->capacity / PIPE_BUF;
-}
-
 static bool writable_locked(const struct pipe *p)
 {
-	return p->capacity - p->used >= PIPE_BUF && (!p->segs || p->nsegs < seg_limit(p));
+	return p->npages < p->max_pages;
 }
 
 /* Moves the bytes to a buffer of `size`, which holds them all. */
@@ -109,67 +107,53 @@ static int ring_reserve(struct pipe *p, uint32_t n)
 	return ring_resize(p, size);
 }
 
-static struct pipe_seg *seg_at(struct pipe *p, uint32_t i)
+static struct pipe_page *page_at(struct pipe *p, uint32_t i)
 {
-	return &p->segs[(p->seg_head + i) % p->seg_cap];
+	return &p->pages[(p->first_page + i) % p->max_pages];
 }
 
-/* From now on runs are kept apart; what is in the pipe is the first one. */
-static int segs_begin(struct pipe *p)
+static void page_append(struct pipe *p, uint32_t len, uint32_t end, bool packet)
 {
-	uint32_t cap = seg_limit(p) + 1;
-
-	p->segs = calloc(cap, sizeof(*p->segs));
-	if (!p->segs)
-		return -ENOMEM;
-	p->seg_cap = cap;
-	p->seg_head = 0;
-	p->nsegs = p->used ? 1 : 0;
-	p->segs[0] = (struct pipe_seg){p->used, false};
-	return 0;
-}
-
-/* Room for one more segment was checked, unless the bytes join a stream run. */
-static void seg_append(struct pipe *p, uint32_t len, bool packet)
-{
-	struct pipe_seg *last = p->nsegs ? seg_at(p, p->nsegs - 1) : NULL;
-
-	if (last && !packet && !last->packet)
-		last->len += len;
-	else
-		*seg_at(p, p->nsegs++) = (struct pipe_seg){len, packet};
+	*page_at(p, p->npages++) = (struct pipe_page){(uint16_t)len, (uint16_t)end, packet};
 }
 
 static void ring_drop(struct pipe *p, uint32_t n)
 {
 	p->used -= n;
 	p->head = p->used ? (p->head + n) & (p->alloc - 1) : 0;
-	while (n && p->nsegs) {
-		struct pipe_seg *s = seg_at(p, 0);
-		uint32_t k = min_u32(n, s->len);
+	while (n) {
+		struct pipe_page *g = page_at(p, 0);
+		uint32_t k = min_u32(n, g->len);
 
-		s->len -= k;
+		g->len -= (uint16_t)k;
 		n -= k;
-		if (!s->len) {
-			p->seg_head = (p->seg_head + 1) % p->seg_cap;
-			p->nsegs--;
-		}
+		if (g->len)
+			break;
+		p->first_page = (p->first_page + 1) % p->max_pages;
+		p->npages--;
 	}
 }
 
-/* Linux keeps pages, and one that could not be copied as a whole has not been copied. */
-static ssize_t whole_pages(struct uio *u, uint32_t done)
+/* Of n bytes wanted, those of which the first `done` bytes hold a page's part as a whole: Linux has not copied
+ * what it could not copy as a whole. */
+static uint32_t whole_parts(struct pipe *p, uint32_t n, uint32_t done)
 {
-	uint32_t part = done % GUEST_PAGE_SIZE;
+	uint32_t sum = 0;
 
-	uio_revert(u, part);
-	return done > part ? (ssize_t)(done - part) : -EFAULT;
+	for (uint32_t i = 0; sum < n; i++) {
+		uint32_t part = min_u32(n - sum, page_at(p, i)->len);
+
+		if (sum + part > done)
+			break;
+		sum += part;
+	}
+	return sum;
 }
 
 /* Copies n of the bytes there are, without consuming: the number copied, or -EFAULT if none. */
 static ssize_t ring_copy_out(struct pipe *p, struct uio *dst, uint32_t n)
 {
-	uint32_t done = 0;
+	uint32_t done = 0, whole;
 
 	while (done < n) {
 		uint32_t pos = (p->head + done) & (p->alloc - 1);
@@ -179,14 +163,19 @@ static ssize_t ring_copy_out(struct pipe *p, struct uio *dst, uint32_t n)
 		if (r > 0)
 			done += (uint32_t)r;
 		if (r < 0 || (uint32_t)r < chunk)
-			return whole_pages(dst, done);
+			break;
 	}
-	return done;
+	if (done == n)
+		return n;
+	whole = whole_parts(p, n, done);
+	uio_revert(dst, done - whole);
+	return whole ? (ssize_t)whole : -EFAULT;
 }
 
-static ssize_t ring_copy_in(struct pipe *p, struct uio *src, uint32_t n)
+/* The same for n bytes that join the ring; the first `joins` of them go to the last page there is. */
+static ssize_t ring_copy_in(struct pipe *p, struct uio *src, uint32_t n, uint32_t joins)
 {
-	uint32_t done = 0;
+	uint32_t done = 0, whole = 0;
 
 	while (done < n) {
 		uint32_t pos = (p->head + p->used + done) & (p->alloc - 1);
@@ -196,33 +185,50 @@ static ssize_t ring_copy_in(struct pipe *p, struct uio *src, uint32_t n)
 		if (r > 0)
 			done += (uint32_t)r;
 		if (r < 0 || (uint32_t)r < chunk)
-			return whole_pages(src, done);
+			break;
 	}
-	return done;
+	if (done == n)
+		return n;
+	if (done >= joins)
+		whole = joins + (done - joins) / PIPE_BUF * PIPE_BUF;
+	uio_revert(src, done - whole);
+	return whole ? (ssize_t)whole : -EFAULT;
 }
 
 /* ---- reading and writing -------------------------------------------------------------------- */
 
+/* How much a read of `want` bytes gets; *consumed: and takes out of the pipe. A packet ends it. */
+static uint32_t readable(struct pipe *p, uint32_t want, uint32_t *consumed)
+{
+	uint32_t sum = 0;
+
+	for (uint32_t i = 0; sum < want; i++) {
+		const struct pipe_page *g = page_at(p, i);
+		uint32_t part = min_u32(want - sum, g->len);
+
+		sum += part;
+		if (g->packet) {
+			*consumed = sum - part + g->len;
+			return sum;
+		}
+	}
+	*consumed = sum;
+	return sum;
+}
+
 static ssize_t read_locked(struct pipe *p, struct uio *dst)
 {
-	uint32_t run = p->used, n;
-	bool packet = false;
+	uint32_t n, consumed;
 	ssize_t done;
 
 	if (p->splicing)
 		return -EAGAIN;
 	if (!p->used)
 		return p->writers ? -EAGAIN : 0;
-	if (p->segs) {
-		run = seg_at(p, 0)->len;
-		packet = seg_at(p, 0)->packet;
-	}
-	n = min_u32(dst->resid, run);
+	n = readable(p, min_u32(dst->resid, p->used), &consumed);
 	done = ring_copy_out(p, dst, n);
-	if (done < 0)
-		return done;
-	/* A packet that does not fit loses its rest. */
-	ring_drop(p, packet ? run : (uint32_t)done);
+	if (done > 0)
+		ring_drop(p, (uint32_t)done == n ? consumed : (uint32_t)done);
 	return done;
 }
 
@@ -244,57 +250,47 @@ static ssize_t pipe_read(struct file *f, struct uio *dst, uint64_t off)
 	return r;
 }
 
-static ssize_t write_packets_locked(struct pipe *p, struct uio *src)
+/* How many of the first of n bytes join the last page: what is over whole pages, if it fits. */
+static uint32_t joining(struct pipe *p, size_t n)
 {
-	ssize_t total = 0;
-	int err;
+	uint32_t part = n % PIPE_BUF;
+	const struct pipe_page *last = p->npages ? page_at(p, p->npages - 1) : NULL;
 
-	if (!p->segs) {
-		err = segs_begin(p);
-		if (err)
-			return err;
-	}
-	while (src->resid) {
-		uint32_t n = min_u32(src->resid, PIPE_BUF);
-		ssize_t r;
-
-		if (p->nsegs >= seg_limit(p) || p->capacity - p->used < n)
-			return total ? total : -EAGAIN;
-		err = ring_reserve(p, n);
-		if (err)
-			return total ? total : err;
-		r = ring_copy_in(p, src, n);
-		if (r <= 0)
-			return total ? total : r;
-		p->used += (uint32_t)r;
-		seg_append(p, (uint32_t)r, true);
-		total += r;
-		if ((uint32_t)r < n)
-			break;
-	}
-	return total;
+	return last && !last->packet && last->end + part <= PIPE_BUF ? part : 0;
 }
 
-static ssize_t write_stream_locked(struct pipe *p, struct uio *src)
+static void pages_add(struct pipe *p, uint32_t n, uint32_t joins, bool packet)
 {
-	uint32_t room = p->capacity - p->used, n;
+	p->used += n;
+	if (joins) {
+		struct pipe_page *last = page_at(p, p->npages - 1);
+
+		last->len += (uint16_t)joins;
+		last->end += (uint16_t)joins;
+	}
+	for (n -= joins; n;) {
+		uint32_t part = min_u32(n, PIPE_BUF);
+
+		page_append(p, part, part, packet);
+		n -= part;
+	}
+}
+
+static ssize_t write_locked(struct pipe *p, struct uio *src, bool packet)
+{
+	uint32_t joins = joining(p, src->resid);
+	uint32_t n = joins + min_u32(src->resid - joins, (p->max_pages - p->npages) * PIPE_BUF);
 	ssize_t r;
 	int err;
 
-	if (!room || (src->resid <= PIPE_BUF && room < src->resid))
+	if (!n)
 		return -EAGAIN;
-	if (p->segs && p->nsegs >= seg_limit(p) && seg_at(p, p->nsegs - 1)->packet)
-		return -EAGAIN;
-	n = min_u32(src->resid, room);
 	err = ring_reserve(p, n);
 	if (err)
 		return err;
-	r = ring_copy_in(p, src, n);
-	if (r <= 0)
-		return r;
-	p->used += (uint32_t)r;
-	if (p->segs)
-		seg_append(p, (uint32_t)r, false);
+	r = ring_copy_in(p, src, n, joins);
+	if (r > 0)
+		pages_add(p, (uint32_t)r, joins, packet);
 	return r;
 }
 
@@ -318,10 +314,8 @@ static ssize_t pipe_write(struct file *f, struct uio *src, uint64_t off, uint64_
 	mutex_lock(&p->mu);
 	if (!p->readers)
 		r = -EPIPE;
-	else if (atomic_load_explicit(&f->flags, memory_order_relaxed) & O_DIRECT)
-		r = write_packets_locked(p, src);
 	else
-		r = write_stream_locked(p, src);
+		r = write_locked(p, src, atomic_load_explicit(&f->flags, memory_order_relaxed) & O_DIRECT);
 	mutex_unlock(&p->mu);
 	if (r > 0)
 		waitq_wake(&p->wq, WAKE_READERS);
@@ -397,7 +391,7 @@ static void pipe_release(struct file *f)
 			wake |= POLLHUP | WAKE_READERS;
 		/* What nobody read is gone once a FIFO has neither side. */
 		if (!p->readers && !p->writers) {
-			p->used = p->head = p->nsegs = 0;
+			p->used = p->head = p->npages = 0;
 			free(p->buf);
 			p->buf = NULL;
 			p->alloc = 0;
@@ -431,15 +425,15 @@ int64_t pipe_get_size(struct file *f)
 	if (!file_is_pipe(f))
 		return -EBADF;
 	AUTO_LOCK(&p->mu);
-	return p->capacity;
+	return (int64_t)p->max_pages * PIPE_BUF;
 }
 
 static int set_capacity_locked(struct pipe *p, uint32_t size)
 {
-	struct pipe_seg *segs;
-	uint32_t cap = size / PIPE_BUF + 1;
+	struct pipe_page *pages;
+	uint32_t max = size / PIPE_BUF;
 
-	if (p->used > size || p->nsegs > size / PIPE_BUF)
+	if (p->npages > max)
 		return -EBUSY;
 	if (p->alloc > size) {
 		int err = ring_resize(p, size);
@@ -447,18 +441,16 @@ static int set_capacity_locked(struct pipe *p, uint32_t size)
 		if (err)
 			return err;
 	}
-	if (p->segs) {
-		segs = calloc(cap, sizeof(*segs));
-		if (!segs)
-			return -ENOMEM;
-		for (uint32_t i = 0; i < p->nsegs; i++)
-			segs[i] = *seg_at(p, i);
-		free(p->segs);
-		p->segs = segs;
-		p->seg_cap = cap;
-		p->seg_head = 0;
-	}
-	p->capacity = size;
+	pages = calloc(max, sizeof(*pages));
+	if (!pages)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < p->npages; i++)
+		pages[i] = *page_at(p, i);
+	if (p->pages != p->default_pages)
+		free(p->pages);
+	p->pages = pages;
+	p->max_pages = max;
+	p->first_page = 0;
 	return 0;
 }
 
@@ -478,7 +470,7 @@ int64_t pipe_set_size(struct file *f, struct task *t, uint64_t want)
 		return -EPERM;
 	{
 		AUTO_LOCK(&p->mu);
-		old = p->capacity;
+		old = p->max_pages * PIPE_BUF;
 		err = set_capacity_locked(p, size);
 	}
 	if (err)
@@ -525,35 +517,37 @@ void pipe_splice_end(struct file *f, size_t used)
 		waitq_wake(&p->wq, wake);
 }
 
-/* Both locks are held. The bytes arrive as one plain run: tee(2) promises no packets. */
+/* Both locks are held. Each page becomes one of out, which nothing joins. */
 static ssize_t tee_locked(struct pipe *in, struct pipe *out, size_t want)
 {
-	uint32_t room = out->capacity - out->used, n, done = 0;
-	int err;
+	uint32_t done = 0;
 
 	if (!out->readers)
 		return -EPIPE;
 	if (!in->used)
 		return in->writers ? -EAGAIN : 0;
-	if (!room || (out->segs && out->nsegs >= seg_limit(out)))
+	if (!writable_locked(out))
 		return -EAGAIN;
-	n = min_u32(min_u32(want, in->used), room);
-	err = ring_reserve(out, n);
-	if (err)
-		return err;
-	while (done < n) {
-		uint32_t pos = (in->head + done) & (in->alloc - 1);
-		uint32_t chunk = min_u32(n - done, in->alloc - pos);
-		struct uio u;
+	for (uint32_t i = 0; i < in->npages && done < want && writable_locked(out); i++) {
+		const struct pipe_page *g = page_at(in, i);
+		uint32_t n = min_u32(want - done, g->len);
 
-		uio_init_buf(&u, in->buf + pos, chunk);
-		ring_copy_in(out, &u, chunk);
-		out->used += chunk;
-		done += chunk;
+		if (ring_reserve(out, n))
+			return done ? (ssize_t)done : -ENOMEM;
+		for (uint32_t k = 0; k < n;) {
+			uint32_t pos = (in->head + done) & (in->alloc - 1);
+			uint32_t chunk = min_u32(n - k, in->alloc - pos);
+			struct uio u;
+
+			uio_init_buf(&u, in->buf + pos, chunk);
+			ring_copy_in(out, &u, chunk, 0);
+			out->used += chunk;
+			k += chunk;
+			done += chunk;
+		}
+		page_append(out, n, PIPE_BUF, g->packet);
 	}
-	if (out->segs)
-		seg_append(out, n, false);
-	return n;
+	return done;
 }
 
 ssize_t pipe_tee(struct file *in, struct file *out, size_t n)

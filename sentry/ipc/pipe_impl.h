@@ -6,11 +6,12 @@
 #include "vfs/file.h"
 #include "vfs/waitq.h"
 
-/* A run of bytes in the buffer: the unit of which a packet mode's read gets exactly one. */
-struct pipe_seg {
-	uint32_t len;
-	bool packet;
+/* One of Linux's buffers: up to a page of the bytes in the ring. */
+struct pipe_page {
+	uint16_t len, end; /* end: of the bytes in the page; those before may have been read */
+	bool packet;	   /* a read gets no more than this, and all of it or its rest is lost */
 };
+#define PIPE_DEFAULT_PAGES 16
 
 struct pipe {
 	struct ref ref; /* one a file, one of the FIFO's inode */
@@ -18,9 +19,10 @@ struct pipe {
 	struct mutex mu;
 	/* protected by mu */
 	char *buf; /* `alloc` bytes, a power of two; NULL before the first write */
-	uint32_t alloc, head, used, capacity;
-	struct pipe_seg *segs; /* NULL while no packet was ever written: all is one run */
-	uint32_t seg_cap, seg_head, nsegs;
+	uint32_t alloc, head, used;
+	struct pipe_page *pages; /* a ring of max_pages */
+	uint32_t max_pages, first_page, npages;
+	struct pipe_page default_pages[PIPE_DEFAULT_PAGES];
 	unsigned readers, writers;
 	uint64_t reader_opens, writer_opens; /* ever */
 	bool splicing;			     /* the head is being spliced: others may not read */

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -152,6 +153,164 @@ static void packets(void)
 	close(p[1]);
 }
 
+/* What a pipe holds, as Linux keeps it: pages, of which a write fills up the last with what is over its
+ * whole pages, if that fits. */
+struct model {
+	unsigned max, n, len[64], end[64];
+};
+
+static long model_write(struct model *m, long want, int writes)
+{
+	long part = want % 4096, done = 0;
+
+	if (part && m->n && m->end[m->n - 1] + part <= 4096) {
+		if (writes) {
+			m->len[m->n - 1] += (unsigned)part;
+			m->end[m->n - 1] += (unsigned)part;
+		}
+		done = part;
+	}
+	for (unsigned n = m->n; done < want && n < m->max; n++) {
+		part = want - done < 4096 ? want - done : 4096;
+		if (writes) {
+			m->len[n] = m->end[n] = (unsigned)part;
+			m->n = n + 1;
+		}
+		done += part;
+	}
+	return done ? done : -1;
+}
+
+static long model_read(struct model *m, long want)
+{
+	long done = 0;
+
+	while (done < want && m->n) {
+		long part = want - done < m->len[0] ? want - done : m->len[0];
+
+		m->len[0] -= (unsigned)part;
+		done += part;
+		if (m->len[0])
+			break;
+		m->n--;
+		memmove(m->len, m->len + 1, m->n * sizeof(m->len[0]));
+		memmove(m->end, m->end + 1, m->n * sizeof(m->end[0]));
+	}
+	return done ? done : -1;
+}
+
+static void what_fits(void)
+{
+	static const int sizes[] = {1, 100, 2000, 4095, 4096, 4097, 5302, 8192, 9000, 20000, 65536, 70000};
+	static char data[1 << 17], got[1 << 17];
+	static struct model m;
+	unsigned random = 1;
+	size_t in = 0, out = 0;
+	int p[2];
+
+	m.max = 16;
+	CHECK_EQ(pipe2(p, O_NONBLOCK), 0);
+	for (int i = 0; i < 20000; i++) {
+		long n, want, queued = 0;
+		int told;
+
+		random = random * 1103515245 + 12345;
+		n = sizes[(random >> 16) % 12] - (random >> 24) % 2;
+		if (random >> 28 < (i / 500 % 2 ? 10u : 6u)) {
+			for (long k = 0; k < n; k++)
+				data[k] = (char)((in + (size_t)k) * 7 + ((in + (size_t)k) >> 8));
+			want = n ? model_write(&m, n, 1) : 0;
+			CHECK_EQ(write(p[1], data, (size_t)n), want);
+			in += want > 0 ? (size_t)want : 0;
+		} else {
+			want = n ? model_read(&m, n) : 0;
+			CHECK_EQ(read(p[0], got, (size_t)n), want);
+			for (long k = 0; k < want; k++)
+				if (got[k] != (char)((out + (size_t)k) * 7 + ((out + (size_t)k) >> 8))) {
+					CHECK_FAIL("step %d: byte %ld", i, k);
+					break;
+				}
+			out += want > 0 ? (size_t)want : 0;
+		}
+		for (unsigned k = 0; k < m.n; k++)
+			queued += m.len[k];
+		CHECK_EQ(ioctl(p[0], FIONREAD, &told), 0);
+		CHECK_EQ(told, queued);
+		CHECK_EQ(ready(p[1], POLLOUT), m.n < m.max ? POLLOUT : 0);
+		if (i == 10000) {
+			while (read(p[0], got, sizeof(got)) > 0)
+				;
+			CHECK_EQ(fcntl(p[0], F_SETPIPE_SZ, 64 * 4096), 64 * 4096);
+			m.max = 64;
+			m.n = 0;
+			out = in;
+		}
+		if (check_failures)
+			break;
+	}
+	close(p[0]);
+	close(p[1]);
+}
+
+/* A page that can't be copied as a whole has not been. */
+static void partly_accessible(void)
+{
+	char *edge = mmap(NULL, 8 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *end;
+	static char buf[65536];
+	int p[2];
+
+	CHECK(edge != MAP_FAILED && munmap(edge + 4 * 4096, 4 * 4096) == 0);
+	end = edge + 4 * 4096;
+	CHECK_EQ(pipe2(p, O_NONBLOCK), 0);
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(write(p[1], buf, 3000), 3000);
+	CHECK_ERR(read(p[0], end - 2999, 9000), EFAULT);
+	CHECK_EQ(read(p[0], end - 4000, 9000), 3000);
+	CHECK_EQ(read(p[0], end - 1000, 1000), 1000);
+	CHECK_EQ(read(p[0], end - 2001, 9000), 2000);
+	CHECK_EQ(read(p[0], end - 3000, 9000), 3000);
+	CHECK_ERR(read(p[0], end - 1, 1), EAGAIN);
+	CHECK_EQ(write(p[1], end - 5000, 10000), 4096);
+	CHECK_ERR(write(p[1], end - 4095, 10000), EFAULT);
+	CHECK_EQ(read(p[0], buf, sizeof(buf)), 4096);
+	CHECK_EQ(write(p[1], buf, 100), 100);
+	CHECK_ERR(write(p[1], end - 600, 5000), EFAULT);
+	CHECK_EQ(write(p[1], end - 3000, 5000), 904);
+	CHECK_EQ(write(p[1], end - 5000, 5000), 5000);
+	CHECK_EQ(read(p[0], buf, sizeof(buf)), 100 + 904 + 5000);
+	munmap(edge, 4 * 4096);
+	close(p[0]);
+	close(p[1]);
+}
+
+/* Plain bytes before a packet are read with it; a tee'd page is joined by nothing. */
+static void mixed_pages(void)
+{
+	char buf[8192] = {0};
+	int p[2], q[2];
+
+	CHECK_EQ(pipe2(p, O_NONBLOCK), 0);
+	CHECK_EQ(pipe2(q, O_NONBLOCK), 0);
+	CHECK_EQ(write(p[1], "plain", 5), 5);
+	CHECK_EQ(fcntl(p[1], F_SETFL, O_NONBLOCK | O_DIRECT), 0);
+	CHECK_EQ(write(p[1], buf, 4096), 4096);
+	CHECK_EQ(write(p[1], "ab", 2), 2);
+	CHECK_EQ(tee(p[0], q[1], 3, 0), 3);
+	CHECK_EQ(tee(p[0], q[1], 4101, 0), 4101);
+	CHECK_EQ(read(p[0], buf, 100), 100);
+	CHECK_EQ(read(p[0], buf, 100), 2);
+	CHECK_ERR(read(p[0], buf, 100), EAGAIN);
+	CHECK_EQ(write(q[1], "xy", 2), 2);
+	CHECK_EQ(read(q[0], buf, 8), 8);
+	CHECK_EQ(memcmp(buf, "plaplain", 8), 0);
+	CHECK_EQ(read(q[0], buf, sizeof(buf)), 4096);
+	CHECK_EQ(fill(q[1], 4096), 15 * 4096);
+	for (int i = 0; i < 2; i++) {
+		close(p[i]);
+		close(q[i]);
+	}
+}
+
 static void no_reader(void)
 {
 	int p[2];
@@ -274,6 +433,9 @@ int main(void)
 	capacity();
 	atomic_writes();
 	packets();
+	what_fits();
+	partly_accessible();
+	mixed_pages();
 	no_reader();
 	blocking();
 	ping_pong();
