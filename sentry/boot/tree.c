@@ -18,6 +18,7 @@
 #include "sentry/fs/proc/proc.h"
 #include "sentry/fs/sysfs.h"
 #include "sentry/kernel/task.h"
+#include "vfs/anon.h"
 #include "vfs/cred.h"
 #include "vfs/dirent.h"
 #include "vfs/file.h"
@@ -26,6 +27,7 @@
 #include "vfs/overlay/overlay.h"
 #include "vfs/p9/p9fs.h"
 #include "vfs/tmpfs/tmpfs.h"
+#include "vfs/uio.h"
 #include "vfs/vfs.h"
 
 struct builder {
@@ -44,8 +46,32 @@ static int fail(struct builder *b, const struct boot_node *n, const char *what, 
 
 /* ---- the file system of a node ------------------------------------------------------------------ */
 
+static int put_file(struct builder *b, struct fs *fs, const char *name, char *text)
+{
+	AUTO(dirent) struct dirent *d = NULL;
+	AUTO(file) struct file *f = NULL;
+	struct inode *dir = fs->root->inode, *made = NULL;
+	struct path at;
+	struct uio u;
+	ssize_t n;
+	int r = dir->ops->mknod(dir, name, strlen(name), S_IFREG | 0644, 0, b->cred, &made);
+
+	if (r)
+		return r;
+	r = dirent_new_anon(fs, name, made, &d);
+	if (r)
+		return r;
+	at = (struct path){anon_mount(), d};
+	r = file_open_path(&at, O_WRONLY, b->cred, &f);
+	if (r)
+		return r;
+	uio_init_buf(&u, text, strlen(text));
+	n = file_write(f, &u, UINT64_MAX);
+	return n < 0 ? (int)n : 0;
+}
+
 /* A memory overlay whose upper root looks like the lower one. */
-static int wrap_overlay(struct builder *b, struct fs *lower, struct fs **out)
+static int wrap_overlay(struct builder *b, struct fs *lower, char *hosts, struct fs **out)
 {
 	struct vfs_attr attr;
 	struct fs *upper;
@@ -59,6 +85,8 @@ static int wrap_overlay(struct builder *b, struct fs *lower, struct fs **out)
 	r = tmpfs_new(options, b->cred, &upper);
 	if (r)
 		return r;
+	if (hosts && put_file(b, upper, "hosts", hosts))
+		log_debug("no /etc/hosts of our own");
 	r = overlay_new(upper->root, &lower->root, 1, b->cred, out);
 	fs_put(upper);
 	return r;
@@ -88,7 +116,7 @@ static int open_9p(struct builder *b, const struct boot_node *n, bool is_root, s
 	if (r)
 		return r;
 	if (n->overlay || (is_root && n->readonly)) {
-		r = wrap_overlay(b, fs, out);
+		r = wrap_overlay(b, fs, n->hosts, out);
 		fs_put(fs);
 		return r;
 	}

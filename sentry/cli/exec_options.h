@@ -23,6 +23,8 @@ struct tmpfs_option {
 	char *target, *options; /* owned */
 };
 
+#define DEFAULT_HOSTNAME "sentry"
+
 struct exec_options {
 	const char *rootfs;
 	bool read_only;

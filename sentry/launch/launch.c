@@ -342,7 +342,7 @@ static void fill_boot(struct sentry_start *s, const struct launcher *l)
 		/* O_PATH: main() put it there in place of one that was closed. */
 		b->stdio[fd] = flags >= 0 && !(flags & O_PATH) ? fd : -1;
 	}
-	b->hostname = o->hostname ? o->hostname : "sentry";
+	b->hostname = o->hostname ? o->hostname : DEFAULT_HOSTNAME;
 	b->workdir = l->view.workdir;
 	b->argv = o->argv;
 	b->user = o->user;

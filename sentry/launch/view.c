@@ -3,6 +3,7 @@
  * directory at its own path. Every tree of the host is an export of its own: one socket each. */
 #include "sentry/launch/view.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -89,6 +90,36 @@ static struct boot_node *add_export(struct view *v, const char *what, const char
 	return n;
 }
 
+static bool has_word(const char *text, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *p = text; (p = strstr(p, word)); p += n)
+		if ((p == text || isspace(p[-1])) && (!p[n] || isspace(p[n])))
+			return true;
+	return false;
+}
+
+/* The host's, and a line for the sandbox's own name, which programs look up. NULL: it can stay as it is. */
+static char *hosts_text(const char *hostname)
+{
+	char text[8192], *out = NULL;
+	AUTO(fd) int fd = open("/etc/hosts", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+	struct stat st;
+
+	/* A long one keeps what it has; what not everybody may read isn't shown. */
+	if (n < 0 || n == (ssize_t)sizeof(text) - 1 || (fd >= 0 && (fstat(fd, &st) || !(st.st_mode & S_IROTH))))
+		return NULL;
+	text[n] = '\0';
+	if (has_word(text, hostname))
+		return NULL;
+	if (asprintf(&out, "%s%s127.0.0.1\t%s\n", n ? text : "127.0.0.1\tlocalhost\n",
+		     n && text[n - 1] != '\n' ? "\n" : "", hostname) < 0)
+		return NULL;
+	return out;
+}
+
 static int add_system_dir(struct view *v, const struct exec_options *o, const char *dir)
 {
 	char link[PATH_MAX];
@@ -111,6 +142,8 @@ static int add_system_dir(struct view *v, const struct exec_options *o, const ch
 		return -1;
 	n->overlay = !o->read_only && o->overlay == OVERLAY_MEMORY;
 	n->readonly = !n->overlay;
+	if (n->overlay && !strcmp(dir, "/etc"))
+		n->hosts = hosts_text(o->hostname ? o->hostname : DEFAULT_HOSTNAME);
 	return 0;
 }
 
@@ -268,6 +301,7 @@ void view_free(struct view *v)
 		free(v->nodes[i].target);
 		free(v->nodes[i].options);
 		free(v->nodes[i].source);
+		free(v->nodes[i].hosts);
 		if (v->nodes[i].sock >= 0)
 			close(v->nodes[i].sock);
 	}
