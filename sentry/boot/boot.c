@@ -71,6 +71,11 @@ static int platform_failed(const struct boot_config *cfg, int err)
 		      strerror(-err));
 }
 
+static int thread_failed(const struct boot_config *cfg, int err)
+{
+	return report(cfg, EXIT_SENTRY, "cannot start a thread: %s", strerror(-err));
+}
+
 /* How many CPUs the guest may be told of, and whether two threads can run at once. */
 static unsigned count_cpus(void)
 {
@@ -160,7 +165,9 @@ static int wait_platform(struct boot *b)
 	if (r)
 		return platform_failed(b->cfg, r);
 	patch_init(b->cfg->memory_limit);
-	return 0;
+	if (b->cfg->memory_limit)
+		r = memory_limit_start(b->cfg->memory_limit);
+	return r ? thread_failed(b->cfg, r) : 0;
 }
 
 static int start_threads(struct boot *b)
@@ -169,9 +176,7 @@ static int start_threads(struct boot *b)
 
 	if (!r)
 		r = forward_start(b->cfg->control_fd);
-	if (!r && b->cfg->memory_limit)
-		r = memory_limit_start(b->cfg->memory_limit);
-	return r ? report(b->cfg, EXIT_SENTRY, "cannot start a thread: %s", strerror(-r)) : 0;
+	return r ? thread_failed(b->cfg, r) : 0;
 }
 
 static int start_vfs(struct boot *b)
