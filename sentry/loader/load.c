@@ -221,9 +221,8 @@ static int map_all(struct load *l, struct mm_op *op)
 	return err;
 }
 
-static int write_all(struct load *l, struct mm_op *op)
+static int write_all(struct load *l, struct mm *m)
 {
-	struct mm *m = op->m;
 	int err = elf_clear_tails(m, &l->img, l->prog.bias);
 
 	if (!err && l->has_interp)
@@ -231,8 +230,6 @@ static int write_all(struct load *l, struct mm_op *op)
 	if (!err && kernel->pf_ops->write(m->space, gptr(l->stack.sp), l->stack.bytes,
 					  l->stack.len) != (ssize_t)l->stack.len)
 		err = -ENOMEM;
-	if (!err)
-		err = vdso_install(op);
 	return err;
 }
 
@@ -245,7 +242,7 @@ static int build(struct load *l, struct mm *m, struct pf_thread *th)
 	mm_op_begin_on(&op, m, th, l->t);
 	err = map_all(l, &op);
 	if (!err)
-		err = write_all(l, &op);
+		err = write_all(l, m);
 	mm_op_end(&op);
 	if (err)
 		return err;

@@ -1,13 +1,18 @@
-/* Places the vDSO: private memory of the guest with our image in it, and in its table where the
- * host's own vDSO functions lie in the stub. The host's symbols are read from the vDSO that
- * the sentry itself was given: both come from the same kernel. */
+/* Places the vDSO: a private mapping of our image, which says in a table where the host's own vDSO functions lie in
+ * the stub. The host's symbols are read from the vDSO that the sentry itself was given: both come from the same kernel. */
 #include "sentry/vdso/vdso.h"
 
 #include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include "abi/base/cleanup.h"
+#include "abi/base/lock.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/mm/mm_impl.h"
 #include "sentry/vdso/vdso_table.h"
@@ -108,50 +113,88 @@ static struct vdso_table table_for(uint64_t host_base)
 
 /* ---- the guest's -------------------------------------------------------------------------------- */
 
-int vdso_map(struct mm_op *op)
-{
-	size_t size = vdso_size();
-	uint64_t base = layout_search(op->m, size, false);
-	struct mmap_args a = {.addr = base, .len = size - GUEST_PAGE_SIZE,
-			      .prot = PROT_READ | PROT_WRITE,
-			      .max_prot = PROT_READ | PROT_WRITE | PROT_EXEC,
-			      .flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, .host_fd = -1,
-			      .special = "[vdso]"};
-	int64_t r;
+/* The image with its table filled, one for all address spaces: their stubs are forks of one process, which has the
+ * host's vDSO in one place. */
+static struct {
+	struct mutex lock;
+	int fd; /* protected by lock; 0: not made yet */
+} image = {.lock = MUTEX_INIT(LOCK_NONE)};
 
-	if (!base)
+static int image_write(int fd, uint64_t host)
+{
+	_Alignas(Elf64_Ehdr) uint8_t bytes[VDSO_MAX];
+	size_t size = vdso_size();
+	Elf64_Ehdr *head = (void *)bytes;
+	struct vdso_table table = table_for(host);
+
+	memcpy(bytes, vdso_blob, size);
+	head->e_shoff = head->e_shnum = head->e_shstrndx = 0;
+	memcpy(bytes + size - GUEST_PAGE_SIZE, &table, sizeof(table));
+	if (ftruncate(fd, (off_t)size) < 0 || pwrite(fd, bytes, size, 0) != (ssize_t)size)
 		return -ENOMEM;
-	r = mmap_locked(op, &a);
-	if (r < 0)
-		return (int)r;
-	a.addr = base + size - GUEST_PAGE_SIZE;
-	a.len = GUEST_PAGE_SIZE;
-	a.special = "[vvar]";
-	a.max_prot = PROT_READ;
-	r = mmap_locked(op, &a);
-	if (r < 0)
-		return (int)r;
-	op->m->vdso_base = base;
+	/* So that a process that gets at the descriptor can't write into the code of others. */
+	return fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0 ?
+		       -EPERM :
+		       0;
+}
+
+static int image_fd(uint64_t host, int *out)
+{
+	AUTO_LOCK(&image.lock);
+	if (!image.fd) {
+		AUTO(fd) int fd = memfd_create("vdso", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		int err = fd < 0 ? -ENOMEM : image_write(fd, host);
+
+		if (err)
+			return err;
+		image.fd = steal_fd(&fd);
+	}
+	*out = image.fd;
 	return 0;
 }
 
-int vdso_install(struct mm_op *op)
+static struct vma *vma_for(uint64_t start, uint64_t end, uint32_t prot, uint32_t max, const char *name)
 {
-	_Alignas(Elf64_Ehdr) uint8_t image[VDSO_MAX];
-	size_t size = vdso_size();
-	Elf64_Ehdr *head = (void *)image;
-	struct mm *m = op->m;
-	uint64_t host = kernel->pf_ops->host_vdso ? kernel->pf_ops->host_vdso(m->space) : 0;
-	struct vdso_table table = table_for(host);
-	struct vma *code = vma_find(m, m->vdso_base), *vvar = vma_next(code);
+	struct vma *v = vma_alloc();
 
-	memcpy(image, vdso_blob, size);
-	head->e_shoff = head->e_shnum = head->e_shstrndx = 0;
-	memcpy(image + size - GUEST_PAGE_SIZE, &table, sizeof(table));
-	if (kernel->pf_ops->write(m->space, gptr(m->vdso_base), image, size) != (ssize_t)size)
-		return -ENOMEM;
-	vma_set_prot(m, code, PROT_READ | PROT_EXEC);
-	vma_set_prot(m, vvar, PROT_READ);
-	/* One call for both: that the table is executable too hurts nobody. */
-	return host_mprotect(op, m->vdso_base, size, PROT_READ | PROT_EXEC);
+	if (v)
+		*v = (struct vma){
+			.start = start,
+			.end = end,
+			.prot = prot,
+			.max_prot = max,
+			.flags = MAP_PRIVATE | MAP_ANONYMOUS,
+			.special = name,
+		};
+	return v;
+}
+
+/* One mapping of the host: that the table is executable too hurts nobody. */
+int vdso_map(struct mm_op *op)
+{
+	uint64_t host = kernel->pf_ops->host_vdso ? kernel->pf_ops->host_vdso(op->m->space) : 0;
+	size_t size = vdso_size();
+	uint64_t base = layout_search(op->m, size, false), end = base + size;
+	struct vma *code, *vvar;
+	int fd = -1, err = base ? image_fd(host, &fd) : -ENOMEM;
+
+	if (!err)
+		err = mm_may_expand(op, size, 0, false);
+	if (err)
+		return err;
+	code = vma_for(base, end - GUEST_PAGE_SIZE, PROT_READ | PROT_EXEC, PROT_READ | PROT_WRITE | PROT_EXEC,
+		       "[vdso]");
+	vvar = vma_for(end - GUEST_PAGE_SIZE, end, PROT_READ, PROT_READ, "[vvar]");
+	err = code && vvar ? host_mmap_fd(op, base, size, PROT_READ | PROT_EXEC, false, fd, 0) : -ENOMEM;
+	if (err) {
+		if (code)
+			vma_free(code);
+		if (vvar)
+			vma_free(vvar);
+		return err;
+	}
+	vma_link(op->m, code);
+	vma_link(op->m, vvar);
+	op->m->vdso_base = base;
+	return 0;
 }
