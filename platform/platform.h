@@ -75,6 +75,7 @@ struct pf_call {
 	enum pf_call_nr nr;
 	uint64_t arg[6]; /* as of the system call; for PF_MMAP arg[4] is ignored and fd is used */
 	int fd;
+	bool fd_lasts; /* fd stays what it is until the call has run, so it may be passed late */
 	/* For pf_call_post(): called once, with what the host returned (-errno on failure), on
 	 * some sentry thread that holds no lock. May be NULL. */
 	void (*done)(void *ctx, int64_t result);

@@ -15,11 +15,41 @@
 
 #include "platform/call_check.h"
 
+/* Many in one message. Calls whose descriptors can't be sent become one that fails. */
+static void fds_send_locked(struct pf_thread *t)
+{
+	struct posted *with[SLOT_FDS];
+	int fd[SLOT_FDS];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < t->nqueued && n < t->nunsent; i++)
+		if (t->queue[i].fd >= 0) {
+			fd[n] = t->queue[i].fd;
+			with[n++] = &t->queue[i];
+		}
+	t->nunsent = 0;
+	if (n == 0)
+		return;
+	for (unsigned i = 0; i < n; i++)
+		with[i]->fd = -1;
+	if (space_send_fds(t->space, fd, n) == 0)
+		return;
+	for (unsigned i = 0; i < n; i++)
+		with[i]->cmd = (struct slot_cmd){.op = SYS_munmap, .a = {1, 0}};
+}
+
+void calls_send_fds(struct pf_thread *t)
+{
+	AUTO_LOCK(&t->call_mu);
+	fds_send_locked(t);
+}
+
 unsigned calls_send(struct pf_thread *t)
 {
 	if (!__atomic_load_n(&t->nqueued, __ATOMIC_RELAXED))
 		return 0;
 	AUTO_LOCK(&t->call_mu);
+	fds_send_locked(t);
 	for (unsigned i = 0; i < t->nqueued; i++)
 		t->slot->cmd[i] = t->queue[i].cmd;
 	t->nsent = t->nqueued;
@@ -66,6 +96,7 @@ void calls_collect(struct pf_thread *t)
 void calls_abort(struct pf_thread *t)
 {
 	AUTO_LOCK(&t->call_mu);
+	t->nunsent = 0;
 	while (t->nqueued)
 		report_locked(t, t->nqueued, true);
 }
@@ -205,6 +236,7 @@ static int64_t call_with_fd(struct pf_thread *t, struct slot_cmd *cmd, int fd)
 	int r;
 
 	AUTO_LOCK(&t->space->op_mu);
+	calls_send_fds(t);
 	r = space_send_fds(t->space, &fd, 1);
 	if (r == 0)
 		r = commands_run(t, cmd, 1);
@@ -231,7 +263,7 @@ static int post_locked(struct pf_thread *t, const struct slot_cmd *cmd, const st
 {
 	if (t->nqueued == POST_MAX)
 		return -EAGAIN;
-	t->queue[t->nqueued] = (struct posted){*cmd, c->done, c->ctx};
+	t->queue[t->nqueued] = (struct posted){*cmd, c->done, c->ctx, -1};
 	__atomic_store_n(&t->nqueued, t->nqueued + 1, __ATOMIC_RELAXED);
 	return 0;
 }
@@ -242,8 +274,9 @@ static bool space_has_one_thread(struct pf_space *s)
 	return s->nthreads == 1;
 }
 
-/* The descriptor goes out now and waits in the socket for its command. The thread is the only one of
- * its space, so no other's command can take the message; messages and commands are both in order. */
+/* The descriptor goes out now and waits in the socket for its command; or, if it lasts, with others at the
+ * hand-over. The thread is the only one of its space, so no other's command can take the message; messages and
+ * commands are both in order. */
 static int post_with_fd(struct pf_thread *t, const struct slot_cmd *cmd, const struct pf_call *c)
 {
 	int r;
@@ -252,6 +285,14 @@ static int post_with_fd(struct pf_thread *t, const struct slot_cmd *cmd, const s
 	AUTO_LOCK(&t->call_mu);
 	if (t->nqueued == POST_MAX)
 		return -EAGAIN;
+	if (!c->fd_lasts || t->nunsent == SLOT_FDS)
+		fds_send_locked(t);
+	if (c->fd_lasts) {
+		r = post_locked(t, cmd, c);
+		t->queue[t->nqueued - 1].fd = c->fd;
+		t->nunsent++;
+		return r;
+	}
 	r = space_send_fds(t->space, &c->fd, 1);
 	return r ? -EAGAIN : post_locked(t, cmd, c);
 }

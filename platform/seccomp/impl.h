@@ -161,6 +161,7 @@ struct posted {
 	struct slot_cmd cmd;
 	void (*done)(void *ctx, int64_t result);
 	void *ctx;
+	int fd; /* goes out with the hand-over; -1: none, or it is out */
 };
 
 /* A way of handing over that is used as long as it pays; in between there are pauses. */
@@ -242,6 +243,7 @@ struct pf_thread {
 	struct mutex call_mu;
 	struct posted queue[POST_MAX]; /* protected by call_mu */
 	unsigned nqueued;	       /* protected by call_mu */
+	unsigned nunsent;	       /* protected by call_mu: descriptors of the queue, at most SLOT_FDS */
 	unsigned nsent;		       /* protected by call_mu: the first of the queue */
 	unsigned nreporting;	       /* protected by call_mu: done() running somewhere */
 	uint32_t sent_seq;	       /* protected by call_mu */
@@ -434,6 +436,8 @@ void seccomp_idle(struct platform *p, const _Atomic uint32_t *word, uint32_t see
 int commands_run(struct pf_thread *t, struct slot_cmd *cmd, unsigned n);
 /* Puts what is queued into the slot; the number of commands. */
 unsigned calls_send(struct pf_thread *t);
+/* Sends the descriptors of what is queued, before another message is sent. */
+void calls_send_fds(struct pf_thread *t);
 /* Where process_vm_* is denied: copies up to a window's worth; the number of bytes. */
 ssize_t commands_copy(struct pf_thread *t, bool write, void *local, uint64_t remote, size_t len);
 void calls_collect(struct pf_thread *t);

@@ -139,7 +139,7 @@ int space_send_fds(struct pf_space *s, const int *fds, unsigned n)
 	struct iovec iov = {&byte, 1};
 	union {
 		struct cmsghdr h;
-		char space[CMSG_SPACE(2 * sizeof(int))];
+		char space[CMSG_SPACE(SLOT_FDS * sizeof(int))];
 	} c = {0};
 	struct msghdr m = {
 		.msg_iov = &iov,
@@ -220,6 +220,7 @@ static int child_clone(struct pf_thread *caller, struct pf_thread *child)
 
 	AUTO(fd) int theirs = steal_fd(&s->their_sock);
 	AUTO_LOCK(&parent->op_mu);
+	calls_send_fds(caller);
 	r = space_send_fds(parent, (int[]){s->arena_fd, theirs}, 2);
 	if (r)
 		return r;

@@ -42,6 +42,8 @@
 #define SLOT_WINDOW 0x8000UL
 #define SLOT_WINDOW_SIZE 0x18000UL
 #define SLOT_CMDS 32
+/* Descriptors in one message, for as many commands; a stub may have twice as many open. */
+#define SLOT_FDS 8
 /* What the stub copies ahead: the beginning of a path, or all of a small buffer; all in all. */
 #define SLOT_IN_PATH 256
 #define SLOT_IN_BUFFER 4096

@@ -146,7 +146,7 @@ int host_mmap_anon(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t prot)
 int host_mmap_fd(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t prot, bool shared, int fd,
 		 uint64_t offset)
 {
-	struct pf_call c = {.nr = PF_MMAP, .fd = fd,
+	struct pf_call c = {.nr = PF_MMAP, .fd = fd, .fd_lasts = !op->t,
 			    .arg = {addr, len, prot,
 				    (shared ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE) | MAP_FIXED,
 				    0, offset}};

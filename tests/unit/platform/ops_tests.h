@@ -212,6 +212,40 @@ Test(SUITE, files_are_mapped_by_passed_descriptors)
 	close(fd);
 }
 
+/* More than go into one message; one of them, and a call at once, with a message of its own. */
+Test(SUITE, descriptors_that_are_passed_together_reach_their_calls)
+{
+	static const uint8_t code[] = {SYSCALL(9), JMP_SELF};
+	struct pf_space *s;
+	struct pf_thread *t;
+
+	guest_new(code, sizeof(code), &s, &t);
+	for (int i = 0; i < 13; i++) {
+		uint64_t at = 0x50000000 + (uint64_t)i * 4096;
+		char name = (char)('a' + i);
+		struct pf_call c = {
+			.nr = PF_MMAP,
+			.arg = {at, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED, 0, 0},
+			.fd = memfd_create("file", 0),
+			.fd_lasts = i != 3 && i != 12,
+		};
+
+		cr_assert_eq(write(c.fd, &name, 1), 1);
+		cr_assert_eq(ftruncate(c.fd, 4096), 0);
+		if (i < 12)
+			cr_assert_eq(ops->call_post(t, &c), 0);
+		else
+			cr_assert_eq(ops->call(t, &c), (int64_t)at);
+	}
+	for (int i = 0; i < 13; i++) {
+		char got;
+
+		cr_assert_eq(ops->read(s, &got, gptr(0x50000000 + (uint64_t)i * 4096), 1), 1);
+		cr_assert_eq(got, 'a' + i);
+	}
+	ops->thread_destroy(t);
+}
+
 static int posted[3], nposted;
 
 static void count_posted(void *ctx, int64_t result)
