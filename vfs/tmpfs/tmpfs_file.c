@@ -19,6 +19,7 @@
 #include "vfs/vfs.h"
 
 #define SIZE_MAX_FILE ((uint64_t)INT64_MAX)
+#define LARGE_READ 65537 /* up to 64 KiB, pages are as good */
 #define LARGE_MOVE_MAX (64UL << 20) /* no file larger than that is moved for its readers */
 #define LARGE_MOVE_COST (256UL << 10) /* of a memfd, in bytes read */
 #define RUN_PAGES 64 /* the most that is moved by one copy */
@@ -87,7 +88,7 @@ static ssize_t pages_read(struct tmpfs_inode *ti, struct uio *dst, uint64_t off,
 	return (ssize_t)done;
 }
 
-/* What is read again and again in large pieces moves to the host file, from which readers get it by
+/* What is read again and again in pieces that are too large to be put anywhere on their way moves to the host file, from which readers get it by
  * themselves: once that has cost as much as it would have saved, or so. */
 static void read_large(struct tmpfs_inode *ti, uint64_t n)
 {
@@ -114,7 +115,7 @@ static ssize_t read_locked(struct tmpfs_inode *ti, struct uio *dst, uint64_t off
 static ssize_t file_op_read(struct file *f, struct uio *dst, uint64_t off)
 {
 	struct tmpfs_inode *ti = tmpfs_i(f->inode);
-	bool large = uio_may_fetch(dst, dst->resid);
+	bool large = dst->resid >= LARGE_READ && uio_may_fetch(dst, dst->resid);
 	ssize_t r;
 
 	if (off >= size_of(ti) || dst->resid == 0)
@@ -127,7 +128,7 @@ static ssize_t file_op_read(struct file *f, struct uio *dst, uint64_t off)
 			return 0;
 		n = min_u64(n, size - off);
 		r = read_locked(ti, dst, off, n);
-		large = large && n >= UIO_FETCH_MIN && ti->host_fd_ro < 0;
+		large = large && n >= LARGE_READ && ti->host_fd_ro < 0;
 	}
 	if (large && r > 0)
 		read_large(ti, (uint64_t)r);

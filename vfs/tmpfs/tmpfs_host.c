@@ -1,4 +1,4 @@
-/* tmpfs files whose data is a host file: those that were mapped once, or read often in large pieces.
+/* tmpfs files whose data is a host file: those that were mapped once, or read often in pieces of more than 64 KiB.
  *
  * The descriptor goes to stubs, which map it and close it; they can neither truncate nor seal it
  * (the stub's filter), so size and layout change only here, under data_lock. A guest that may only
