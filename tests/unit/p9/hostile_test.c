@@ -138,6 +138,38 @@ static bool wrong_tag(struct p9_msg *t, struct p9_msg *r, int *fd)
 	return true;
 }
 
+/* Asking doesn't wait for the answer: at start the server isn't there yet. */
+Test(p9_peer, that_comes_later_is_asked_before, .timeout = 10)
+{
+	struct p9fs_options opts = {.cache = P9FS_EXCLUSIVE};
+	struct p9_client *c = NULL;
+	int sv[2];
+
+	cr_assert_eq(gofer_socketpair(sv), 0);
+	vfs_init(1000);
+	cr_assert_eq(p9fs_connect(sv[0], &c), 0);
+	peer.sock = sv[1];
+	peer.script = die;
+	pthread_create(&peer.thread, NULL, peer_main, NULL);
+	cr_assert_eq(p9fs_new_on(c, &opts, &fs), 0);
+	cr_assert(S_ISDIR(fs->root->inode->mode));
+	fs_put(fs);
+}
+
+Test(p9_peer, that_goes_between_question_and_answer_gives_EIO, .timeout = 10)
+{
+	struct p9fs_options opts = {.cache = P9FS_EXCLUSIVE};
+	struct p9_client *c = NULL;
+	int sv[2];
+
+	cr_assert_eq(gofer_socketpair(sv), 0);
+	vfs_init(1000);
+	cr_assert_eq(p9fs_connect(sv[0], &c), 0);
+	close(sv[1]);
+	cr_assert_eq(p9fs_new_on(c, &opts, &fs), -EIO);
+	cr_assert_eq(fcntl(sv[0], F_GETFD), -1);
+}
+
 Test(p9_peer, that_answers_another_tag_is_cut_off)
 {
 	start(wrong_tag);
