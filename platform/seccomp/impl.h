@@ -76,6 +76,7 @@ struct platform {
 	atomic_uint nlarge;    /* threads with large windows */
 	atomic_uint nactive;   /* threads that run, or whose call is being served */
 	atomic_uint nspinning; /* S threads that spin on another CPU meanwhile */
+	_Atomic uint64_t turnover; /* TSC: when a process was made or ended */
 	struct yields yields, ring_yields; /* on one CPU, and in the ring */
 	/* ring.c */
 	atomic_uint nring;   /* threads of the ring that run, or whose call is being served; not in nactive */
@@ -414,6 +415,8 @@ void trial_pause(struct platform *p, struct trial *r, uint64_t now, uint32_t pau
 
 /* Lets others go first; notes it when that took long. */
 void regime_yield(struct platform *p, struct yields *y);
+/* A process is being made, or ends. */
+void regime_turnover(struct platform *p);
 bool regime_may_yield(const struct yields *y, uint64_t now);
 void spin_leave(struct pf_thread *t, uint64_t now);
 

@@ -76,6 +76,7 @@ void space_end(struct pf_space *s)
 	struct platform *p = s->p;
 	bool ours = space_unwatch(s);
 
+	regime_turnover(p);
 	seccomp_space_kill(s);
 	if (!ours)
 		return;

@@ -61,6 +61,7 @@
 #define TANDEM_MAX 3000
 #define TANDEM_PAUSE_MAX_US 250000
 #define YIELD_AGAIN_US 20000
+#define TURNOVER_US 20000
 
 /* The CPU that this S thread is pinned to, -1 - cpu when it is kept off it; NOWHERE: not known. */
 #define NOWHERE INT32_MIN
@@ -143,13 +144,27 @@ static void spin_enter(struct pf_thread *t)
 }
 
 /* Somebody who computes got a time slice from who yielded. Until it ends all sleep instead. Where a
- * hypervisor takes the CPU away, it looks the same: but only he who computes does it at once again. */
+ * hypervisor takes the CPU away, it looks the same: but only he who computes does it at once again. It was one of
+ * the sandbox's own, beside whom sleeping costs more than it saves, where that has work for all CPUs (a compiler beside
+ * another), or where a process was made or has ended: the host takes ms to take a large one apart. */
+static bool loss_is_ours(struct platform *p, uint64_t now)
+{
+	return atomic_load_explicit(&p->nactive, memory_order_relaxed) >= p->ncpu ||
+	       now - atomic_load_explicit(&p->turnover, memory_order_relaxed) <
+		       TURNOVER_US * (uint64_t)p->tsc_per_us;
+}
+
+void regime_turnover(struct platform *p)
+{
+	atomic_store_explicit(&p->turnover, __rdtsc(), memory_order_relaxed);
+}
+
 static void yields_pause(struct platform *p, struct yields *y, uint64_t now)
 {
 	uint64_t retry = atomic_load(&y->again);
 	uint32_t us = atomic_load(&y->pause_us);
 
-	if (now < retry)
+	if (now < retry || loss_is_ours(p, now))
 		return;
 	us = now - retry > YIELD_AGAIN_US * (uint64_t)p->tsc_per_us ? PAUSE_MIN_US : us * 2;
 	if (us > TANDEM_PAUSE_MAX_US)

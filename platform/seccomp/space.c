@@ -34,6 +34,7 @@ int space_alloc(struct platform *p, struct pf_space **out)
 		free(s);
 		return r;
 	}
+	regime_turnover(p);
 	ref_init(&s->ref);
 	s->p = p;
 	s->pidfd = -1;
