@@ -179,9 +179,11 @@ struct regime {
 	atomic_uint *counted; /* which of the platform's counters counts it, or NULL */
 	uint32_t quick;
 	uint32_t blocks; /* short waits in a row */
+	uint32_t calls;	 /* in the ring, since the last wait */
 	int ring_cpu;
 	uint64_t lost; /* what T had lost by yielding at the last report */
-	uint64_t last, given, blocked; /* TSC: the last report, answer while not spinning, wait */
+	uint64_t last, given, blocked; /* TSC: the last report, answer, wait */
+	uint64_t ran, took; /* TSC cycles, of late: by T, in all */
 };
 
 /* The data window of the system call that is being served; only S. See window.c. */
@@ -363,6 +365,8 @@ void thread_pin(struct pf_thread *t);
 void thread_pin_to(struct pf_thread *t, int cpu);
 int seccomp_thread_cpu(struct pf_thread *t);
 void thread_unpin(struct pf_thread *t);
+/* And away from `cpu`, where the scheduler would leave it beside others that sleep now and then. */
+void thread_move_off(struct pf_thread *t, int cpu);
 /* S of a thread that was born running: goes to where that is. */
 void thread_follow(struct pf_thread *t);
 int seccomp_thread_new(struct pf_thread *caller, struct pf_thread **thread);
@@ -427,6 +431,7 @@ void ring_end(struct pf_thread *t);
 void ring_long_run(struct pf_thread *t);
 /* Of a wait, and of a run with what it had to wait for a CPU. */
 #define RING_SHORT_US 200
+#define RING_SHARE_US 200 /* the least over which T's share of the time is looked at */
 void ring_judge(struct pf_thread *t, bool hit, bool late, uint64_t now);
 bool ring_wait(struct pf_thread *t, uint64_t cycles);
 void seccomp_will_block(struct pf_thread *t, const _Atomic uint32_t *word, uint32_t seen,

@@ -282,6 +282,26 @@ static void stub_lost(struct pf_thread *t, uint64_t now)
 		yields_pause(p, t->regime.ring.on ? &p->ring_yields : &p->yields, now);
 }
 
+/* How long T ran and how long all took, of late. */
+static void share_count(struct pf_thread *t, uint64_t now)
+{
+	struct regime *r = &t->regime;
+	uint64_t resumed = __atomic_load_n(&t->slot->resumed, __ATOMIC_RELAXED);
+	uint64_t stopped = __atomic_load_n(&t->slot->tsc, __ATOMIC_RELAXED);
+
+	if (!r->last)
+		return;
+	if (resumed < r->given)
+		resumed = r->given;
+	if (stopped > resumed && stopped < now)
+		r->ran += stopped - resumed;
+	r->took += now - r->last;
+	if (r->took > 2 * RING_SHARE_US * (uint64_t)t->space->p->tsc_per_us) {
+		r->ran /= 2;
+		r->took /= 2;
+	}
+}
+
 static void spin_consider(struct pf_thread *t, uint64_t now, uint64_t last)
 {
 	struct platform *p = t->space->p;
@@ -300,6 +320,7 @@ void regime_reported(struct pf_thread *t, bool hit)
 	uint64_t now = __rdtsc(), last = r->last;
 
 	stub_lost(t, now);
+	share_count(t, now);
 	if (r->ring.on) {
 		ring_judge(t, hit,
 			   is_late(p, now - __atomic_load_n(&t->slot->tsc, __ATOMIC_RELAXED),
@@ -338,16 +359,14 @@ uint64_t regime_give(struct pf_thread *t)
 		regime_place(t);
 		spin = false;
 	}
+	t->regime.given = __rdtsc();
 	if (t->regime.ring.on) {
 		s->spin = RING_STUB_US * p->tsc_per_us;
 		s->yields = YIELDS;
-		t->regime.given = __rdtsc();
 		return SPIN_SENTRY_US * (uint64_t)p->tsc_per_us;
 	}
 	s->spin = spin ? SPIN_STUB_US * p->tsc_per_us : 0;
 	s->yields = spin ? 0 : yields(t);
-	if (!spin)
-		t->regime.given = __rdtsc();
 	return spin ? SPIN_SENTRY_US * (uint64_t)p->tsc_per_us : 0;
 }
 

@@ -12,8 +12,9 @@
  * is left are two switches, where on one CPU there would be five and between two a CPU to wake.
  *
  * A thread enters after some short waits, with short runs between them, and takes those that it makes
- * along. It leaves when it computes, when its waits become long, when somebody outside the ring wants the
- * CPUs, or when a yield cost a time slice. The score is kept in us, about: what was saved or lost.
+ * along. It leaves when it computes for a good part of its time (it and the one it feeds would each use a CPU), when its waits
+ * become long or rare, when somebody outside the ring wants the CPUs, or when a yield cost a time slice. The score
+ * is kept in us, about: what was saved or lost.
  *
  * Looking is bounded (RING_LINGER_US; T's yields end when S says so, or by their number), and nothing
  * depends on it: it only comes before the usual sleep on the same word, whose value was taken before the
@@ -36,10 +37,13 @@
 #define RING_MAX 2000
 #define RING_WOKEN 20	   /* a wake-up that was seen without sleep */
 #define RING_HIT 3
-#define RING_CROWD 5	   /* another of the ring wants its CPU, and its calls are long ones */
-#define RING_CROWD_US 15
+#define RING_SHARE_IN 40   /* % of its time that a T may compute that enters */
+#define RING_SHARE_OUT 50  /* and one that stays, if it is not alone there */
 #define RING_LATE 50
 #define RING_OTHERS 10	   /* somebody outside wants a CPU */
+#define RING_ALONE 25	   /* and nobody has come along */
+#define RING_CALLS 50	   /* without a wait: it does not depend on others. Each more costs */
+#define RING_CALL 25
 #define RING_SLEPT 40
 #define RING_MISS 100
 
@@ -123,7 +127,9 @@ void ring_leave(struct pf_thread *t)
 		return;
 	ring_quit(t);
 	trial_pause(t->space->p, &t->regime.ring, __rdtsc(), RING_PAUSE_MAX_US);
-	if (t->pinned)
+	if (t->pinned && atomic_load(&t->space->p->ring) >> 16)
+		thread_move_off(t, t->pinned_cpu);
+	else if (t->pinned)
 		thread_unpin(t);
 }
 
@@ -133,6 +139,21 @@ void ring_end(struct pf_thread *t)
 	idle_lingers = t->regime.ring.on;
 	if (t->regime.ring.on)
 		ring_quit(t);
+}
+
+static bool ring_alone(struct platform *p)
+{
+	return atomic_load_explicit(&p->ring, memory_order_relaxed) >> 16 == 1;
+}
+
+/* A thread that waits for another runs less than half of the time; one that computes wants a CPU of its own, however
+ * short the runs between its calls are. */
+static bool computes(const struct pf_thread *t, unsigned percent)
+{
+	const struct regime *r = &t->regime;
+
+	return r->took >= RING_SHARE_US * (uint64_t)t->space->p->tsc_per_us &&
+	       r->ran * 100 > r->took * percent;
 }
 
 void ring_judge(struct pf_thread *t, bool hit, bool late, uint64_t now)
@@ -145,14 +166,15 @@ void ring_judge(struct pf_thread *t, bool hit, bool late, uint64_t now)
 	else if (late)
 		r->score -= RING_LATE;
 	else if (others_want_cpus(p, 0))
-		r->score -= RING_OTHERS;
-	else if (now - t->regime.last > RING_CROWD_US * (uint64_t)p->tsc_per_us &&
-		 atomic_load_explicit(&p->nring, memory_order_relaxed) > 1)
-		r->score -= RING_CROWD;
+		r->score -= ring_alone(p) ? RING_ALONE : RING_OTHERS;
+	else if (++t->regime.calls > RING_CALLS)
+		r->score -= RING_CALL;
 	else if (r->score < RING_MAX)
 		r->score += RING_HIT;
 	else
 		r->pause_us = RING_PAUSE_MIN_US;
+	if (!ring_alone(p) && computes(t, RING_SHARE_OUT))
+		r->score = -1;
 	if (r->score < 0 || !regime_may_yield(&p->ring_yields, now))
 		ring_leave(t);
 }
@@ -201,10 +223,11 @@ void seccomp_will_block(struct pf_thread *t, const _Atomic uint32_t *word, uint3
 	__atomic_store_n(&t->slot->yields, linger ? RING_YIELDS : 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&t->slot->spin, 0, __ATOMIC_RELAXED);
 	r->blocked = __rdtsc();
+	r->calls = 0;
 	if (linger)
 		count(t, &p->nlinger);
 	if (linger && look(p, word, seen, RING_LINGER_US))
-		r->ring.score += r->ring.score < RING_MAX ? RING_WOKEN : 0;
+		r->ring.score += r->ring.score < RING_MAX && !others_want_cpus(p, 0) ? RING_WOKEN : 0;
 	else if (r->ring.on)
 		r->ring.score -= RING_SLEPT;
 	if (linger)
@@ -227,7 +250,8 @@ void seccomp_has_blocked(struct pf_thread *t)
 	if (now - r->blocked > RING_SHORT_US * (uint64_t)p->tsc_per_us || !p->cfg.spin_allowed)
 		ring_long_run(t);
 	else if (++r->blocks > (atomic_load(&p->ring) >> 16 ? RING_BLOCKS_MORE : RING_BLOCKS) &&
-		 now >= r->ring.retry_at && regime_may_yield(&p->ring_yields, now) &&
+		 now >= r->ring.retry_at && !computes(t, RING_SHARE_IN) &&
+		 regime_may_yield(&p->ring_yields, now) &&
 		 !others_want_cpus(p, 1 + r->spin.on))
 		ring_enter(t, seccomp_thread_cpu(t));
 }

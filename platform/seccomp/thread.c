@@ -282,6 +282,15 @@ void thread_unpin(struct pf_thread *t)
 	sched_setaffinity(t->tid, sizeof(*all), all);
 }
 
+void thread_move_off(struct pf_thread *t, int cpu)
+{
+	cpu_set_t set = t->space->p->cpus;
+
+	CPU_CLR(cpu, &set);
+	sched_setaffinity(t->tid, sizeof(set), &set);
+	thread_unpin(t);
+}
+
 /* What the slot says about the CPU is its parent's until it has begun. */
 void thread_follow(struct pf_thread *t)
 {

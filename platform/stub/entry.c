@@ -118,17 +118,20 @@ static void yield(struct slot *s)
 
 static uint32_t wait_reply(struct slot *s)
 {
-	uint32_t state, yields = 0;
+	uint32_t state, yields = 0, waited = 0;
 	uint64_t start = s->spin ? read_tsc() : 0;
 
 	for (;;) {
 		state = __atomic_load_n(&s->state, __ATOMIC_ACQUIRE);
-		if (state == SLOT_CMD || state == SLOT_RESUME || state == SLOT_FRAME)
+		if (state == SLOT_CMD || state == SLOT_RESUME || state == SLOT_FRAME) {
+			s->resumed = waited ? read_tsc() : 0;
 			return state;
+		}
 		__builtin_ia32_pause();
 		if (start && read_tsc() - start < __atomic_load_n(&s->spin, __ATOMIC_RELAXED))
 			continue;
 		start = 0;
+		waited = 1;
 		if (yields < __atomic_load_n(&s->yields, __ATOMIC_RELAXED)) {
 			yields++;
 			yield(s);
