@@ -24,8 +24,13 @@
 #include "platform/ptrace/impl.h"
 #include "platform/host_limits.h"
 
-#define TEMP_CODE 0x4000000000UL /* where TSan too leaves room */
+#ifdef __SANITIZE_THREAD__ /* leaves no room there; ASan none here */
+#define TEMP_CODE 0x4000000000UL
 #define TEMP_VDSO 0x4100000000UL
+#else
+#define TEMP_CODE 0x200000000000UL
+#define TEMP_VDSO 0x210000000000UL
+#endif
 #define TASK_END 0x7ffffffff000UL
 
 struct range {
