@@ -1,6 +1,7 @@
 #include "vfs/cred.h"
 
 #include <linux/capability.h>
+#include <stddef.h>
 #include <string.h>
 
 struct cred *cred_new_root(void)
@@ -29,8 +30,8 @@ struct cred *cred_dup(const struct cred *c)
 	n = malloc(sizeof(*n));
 	if (!n)
 		return NULL;
-	*n = *c;
 	ref_init(&n->ref);
+	memcpy(&n->uid, &c->uid, sizeof(*n) - offsetof(struct cred, uid)); /* not the count, which others change */
 	n->groups = steal(&groups);
 	return n;
 }

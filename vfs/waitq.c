@@ -28,10 +28,7 @@ void waitq_add(struct waitq *q, struct waiter *w)
 	{
 		AUTO_LOCK(&q->mu);
 		w->q = q;
-		__atomic_store_n(&q->waiters.prev->next, &w->node, __ATOMIC_RELAXED);
-		w->node.prev = q->waiters.prev;
-		w->node.next = &q->waiters;
-		q->waiters.prev = &w->node;
+		list_push_back(&q->waiters, &w->node);
 	}
 	atomic_thread_fence(memory_order_seq_cst);
 }
@@ -50,7 +47,7 @@ void waitq_remove(struct waiter *w)
 bool waitq_active(struct waitq *q)
 {
 	atomic_thread_fence(memory_order_seq_cst);
-	return __atomic_load_n(&q->waiters.next, __ATOMIC_RELAXED) != &q->waiters;
+	return !list_looks_empty(&q->waiters);
 }
 
 static void wake_locked(struct waitq *q, uint32_t events, bool one)

@@ -24,11 +24,23 @@ static inline bool list_empty(const struct list *l)
 	return l->next == l;
 }
 
+/* Without the list's lock. What that is good for, and what has to be ordered, the caller knows. */
+static inline bool list_looks_empty(const struct list *l)
+{
+	return __atomic_load_n(&l->next, __ATOMIC_ACQUIRE) == l;
+}
+
+/* A plain store that may race with list_looks_empty(). */
+static inline void list_set_next(struct list *n, struct list *next)
+{
+	__atomic_store_n(&n->next, next, __ATOMIC_RELAXED);
+}
+
 static inline void list_insert_between(struct list *n, struct list *prev, struct list *next)
 {
 	n->next = next;
 	n->prev = prev;
-	prev->next = n;
+	list_set_next(prev, n);
 	next->prev = n;
 }
 
@@ -44,7 +56,7 @@ static inline void list_push_back(struct list *head, struct list *n)
 
 static inline void list_del_init(struct list *n)
 {
-	n->prev->next = n->next;
+	list_set_next(n->prev, n->next);
 	n->next->prev = n->prev;
 	list_init(n);
 }
@@ -55,10 +67,11 @@ static inline void list_splice_back(struct list *dst, struct list *src)
 	if (list_empty(src))
 		return;
 	src->next->prev = dst->prev;
-	dst->prev->next = src->next;
-	src->prev->next = dst;
+	list_set_next(dst->prev, src->next);
+	list_set_next(src->prev, dst);
 	dst->prev = src->prev;
-	list_init(src);
+	list_set_next(src, src);
+	src->prev = src;
 }
 
 #define list_entry(ptr, type, member) container_of(ptr, type, member)

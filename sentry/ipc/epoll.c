@@ -187,7 +187,7 @@ static int harvest(struct epoll *ep, struct epoll_event *out, int max)
 
 static bool ready_any(struct epoll *ep)
 {
-	return __atomic_load_n(&ep->ready.next, __ATOMIC_ACQUIRE) != &ep->ready;
+	return !list_looks_empty(&ep->ready);
 }
 
 /* ---- the file ------------------------------------------------------------------------------- */

@@ -186,7 +186,7 @@ struct task {
 	int ioprio;
 	bool thp_disable;
 	unsigned strace_flags;
-	struct ptrace *ptrace;		/* who traces t, or NULL: ptrace.c */
+	struct ptrace *_Atomic ptrace;	/* who traces t, or NULL: ptrace.c */
 	struct list tracees;		/* of their struct ptrace; tasks_lock */
 	struct list ptrace_notes;	/* of struct ptrace_note; tasks_lock */
 	struct seccomp_filter *seccomp;	/* the guest's own filters, or NULL: seccomp.c */
