@@ -61,7 +61,7 @@ struct guest_fprog {
 
 static struct seccomp_filter *filter_of(struct task *t)
 {
-	return __atomic_load_n(&t->seccomp, __ATOMIC_ACQUIRE);
+	return atomic_load_explicit(&t->seccomp, memory_order_acquire);
 }
 
 static struct seccomp_filter *filter_get(struct seccomp_filter *f)
@@ -131,7 +131,7 @@ static void filter_set_locked(struct task *t, struct seccomp_filter *f)
 {
 	struct seccomp_filter *old = t->seccomp;
 
-	__atomic_store_n(&t->seccomp, f, __ATOMIC_RELEASE);
+	atomic_store_explicit(&t->seccomp, f, memory_order_release);
 	/* Not the last reference: f or an ancestor of f has one. */
 	filter_put(old);
 }

@@ -189,7 +189,7 @@ struct task {
 	struct ptrace *_Atomic ptrace;	/* who traces t, or NULL: ptrace.c */
 	struct list tracees;		/* of their struct ptrace; tasks_lock */
 	struct list ptrace_notes;	/* of struct ptrace_note; tasks_lock */
-	struct seccomp_filter *seccomp;	/* the guest's own filters, or NULL: seccomp.c */
+	struct seccomp_filter *_Atomic seccomp; /* the guest's own filters, or NULL: seccomp.c */
 };
 
 /* The task whose S thread is running, or NULL on other threads. */
