@@ -365,7 +365,9 @@ void thread_pin(struct pf_thread *t);
 void thread_pin_to(struct pf_thread *t, int cpu);
 int seccomp_thread_cpu(struct pf_thread *t);
 void thread_unpin(struct pf_thread *t);
-/* And away from `cpu`, where the scheduler would leave it beside others that sleep now and then. */
+/* Before the host clones it: where it is kept would be inherited. */
+void thread_may_clone(struct pf_thread *t);
+/* Unpins, and away from `cpu`, where the scheduler would leave it beside others that sleep now and then. */
 void thread_move_off(struct pf_thread *t, int cpu);
 /* S of a thread that was born running: goes to where that is. */
 void thread_follow(struct pf_thread *t);

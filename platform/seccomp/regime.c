@@ -143,10 +143,9 @@ static void spin_enter(struct pf_thread *t)
 	atomic_fetch_add(&t->space->p->nspinning, 1);
 }
 
-/* Somebody who computes got a time slice from who yielded. Until it ends all sleep instead. Where a
- * hypervisor takes the CPU away, it looks the same: but only he who computes does it at once again. It was one of
- * the sandbox's own, beside whom sleeping costs more than it saves, where that has work for all CPUs (a compiler beside
- * another), or where a process was made or has ended: the host takes ms to take a large one apart. */
+/* Who took the time slice was one of the sandbox's own, beside whom sleeping costs more than it saves: where
+ * that has work for all CPUs (a compiler beside another), or where a process was made or has ended, which
+ * the host takes ms to take apart if it is large. */
 static bool loss_is_ours(struct platform *p, uint64_t now)
 {
 	return atomic_load_explicit(&p->nactive, memory_order_relaxed) >= p->ncpu ||
@@ -159,6 +158,8 @@ void regime_turnover(struct platform *p)
 	atomic_store_explicit(&p->turnover, __rdtsc(), memory_order_relaxed);
 }
 
+/* Somebody who computes got a time slice from who yielded. Until it ends all sleep instead. Where a
+ * hypervisor takes the CPU away, it looks the same: but only he who computes does it at once again. */
 static void yields_pause(struct platform *p, struct yields *y, uint64_t now)
 {
 	uint64_t retry = atomic_load(&y->again);

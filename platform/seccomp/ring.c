@@ -22,8 +22,6 @@
  * might follow returns at once. */
 #include "platform/seccomp/impl.h"
 
-#include <errno.h>
-#include <sched.h>
 #include <x86intrin.h>
 
 #define RING_BLOCKS 12	   /* short waits in a row; of the first in the ring */

@@ -272,9 +272,7 @@ static int space_fork(struct pf_thread *caller, const struct pf_birth *b, struct
 		r = child_prepare(caller, &s, &t);
 	if (r)
 		return r;
-	ring_leave(caller);
-	if (caller->pinned)
-		thread_unpin(caller); /* it would be inherited */
+	thread_may_clone(caller);
 	if (b)
 		child_hand_over(t, b);
 	r = child_clone(caller, t);

@@ -211,9 +211,7 @@ int seccomp_thread_new(struct pf_thread *caller, struct pf_thread **out)
 		*out = t;
 		return 0;
 	}
-	ring_leave(caller);
-	if (caller->pinned)
-		thread_unpin(caller); /* it would be inherited */
+	thread_may_clone(caller);
 	r = slot_alloc(s, &index, &slot);
 	if (r)
 		return r;
@@ -280,6 +278,13 @@ void thread_unpin(struct pf_thread *t)
 
 	t->pinned = false;
 	sched_setaffinity(t->tid, sizeof(*all), all);
+}
+
+void thread_may_clone(struct pf_thread *t)
+{
+	ring_leave(t);
+	if (t->pinned)
+		thread_unpin(t);
 }
 
 void thread_move_off(struct pf_thread *t, int cpu)

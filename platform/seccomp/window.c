@@ -214,7 +214,7 @@ int seccomp_late_flush(struct pf_thread *t, struct gptr *fault)
 
 	if (!w->nouts)
 		return 0;
-	if (w->out[0].what == SLOT_FILE && !fetch_now(t)) {
+	if (first && !fetch_now(t)) {
 		*fault = gptr(w->out[0].addr);
 		return -EFAULT;
 	}

@@ -22,7 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "abi/base/log.h"
@@ -58,10 +57,7 @@ static void client_kill_locked(struct p9_client *c, const char *why)
 
 static uint64_t slice_end(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec + P9_SLICE_MS * 1000000;
+	return p9_now_ns() + P9_SLICE_MS * 1000000;
 }
 
 void p9_client_kill(struct p9_client *c, const char *why)

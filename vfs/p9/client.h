@@ -41,6 +41,7 @@ int p9_client_new(int sock, const char *aname, struct p9_client **out);
 /* Waits for them: fid 1 is the root, with attributes in *root. Once. */
 int p9_client_attach(struct p9_client *c, const char *aname, struct p9_attr *root);
 #define P9_ROOT_FID 1
+uint64_t p9_now_ns(void); /* CLOCK_MONOTONIC */
 void p9_client_free(struct p9_client *c);
 bool p9_client_extended(const struct p9_client *c);
 bool p9_client_dead(struct p9_client *c);

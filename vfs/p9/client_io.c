@@ -40,7 +40,7 @@ int p9_client_send(struct p9_client *c, const uint8_t *buf, size_t len)
 	return err;
 }
 
-static uint64_t now_ns(void)
+uint64_t p9_now_ns(void)
 {
 	struct timespec ts;
 
@@ -60,7 +60,7 @@ static ssize_t recv_spin(struct p9_client *c, struct msghdr *msg)
 	if (c->spin_ns < SPIN_MIN_NS && ++c->spin_skips < 16)
 		return -1;
 	c->spin_skips = 0;
-	until = now_ns() + (c->spin_ns < SPIN_MIN_NS ? SPIN_MIN_NS : c->spin_ns);
+	until = p9_now_ns() + (c->spin_ns < SPIN_MIN_NS ? SPIN_MIN_NS : c->spin_ns);
 	do {
 		msg->msg_controllen = control;
 		n = recvmsg(c->sock, msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
@@ -70,7 +70,7 @@ static ssize_t recv_spin(struct p9_client *c, struct msghdr *msg)
 				c->spin_ns = P9_SPIN_MAX_NS;
 			return n;
 		}
-	} while (errno == EAGAIN && now_ns() < until);
+	} while (errno == EAGAIN && p9_now_ns() < until);
 	msg->msg_controllen = control;
 	c->spin_ns /= 2;
 	return -1;

@@ -11,17 +11,8 @@
  * And no number at all is used again while there are orphans: a request on its way could name it. */
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "vfs/p9/client_impl.h"
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
 
 /* What the request binds when it succeeds; n 0: nothing. */
 static struct p9_fid_range binds(const struct p9_msg *t)
@@ -77,8 +68,8 @@ int p9_call_give_up_locked(struct p9_call *call, uint64_t *since_ns)
 	struct p9_client *c = call->client;
 
 	if (!*since_ns)
-		*since_ns = now_ns();
-	if (now_ns() - *since_ns < P9_SLICE_MS * 1000000 || c->norphans == P9_ORPHANS_MAX ||
+		*since_ns = p9_now_ns();
+	if (p9_now_ns() - *since_ns < P9_SLICE_MS * 1000000 || c->norphans == P9_ORPHANS_MAX ||
 	    !lose_locked(c, binds(&call->t)))
 		return 0;
 	c->norphans++;

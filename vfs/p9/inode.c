@@ -9,14 +9,6 @@
 #include "vfs/p9/p9_impl.h"
 #include "vfs/vfs.h"
 
-uint64_t p9_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 static struct timespec time_from(uint64_t sec, uint64_t nsec)
 {
 	return (struct timespec){(time_t)sec, nsec < 1000000000 ? (long)nsec : 0};

@@ -114,7 +114,6 @@ void p9_attr_forget(struct inode *i);	/* the server must be asked again */
 void p9_attr_written(struct inode *i);	/* through our own descriptors */
 int p9_getattr(struct inode *i, struct vfs_attr *out);
 int p9_setattr(struct inode *i, const struct vfs_setattr *sa);
-uint64_t p9_now_ns(void);
 /* The server's answer for an existing inode. */
 void p9_attr_set_locked(struct p9_inode *pi, const struct p9_attr *a);
 /* revalidate.c */

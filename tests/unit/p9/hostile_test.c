@@ -560,6 +560,20 @@ static bool is_dying(void)
 	return dying;
 }
 
+/* With a peer that waits for `answer` before it replies: the thread whose request it has. */
+static pthread_t walk_slowly(script_fn script, void *(*walker)(void *))
+{
+	pthread_t t;
+
+	sem_init(&asked, 0, 0);
+	sem_init(&answer, 0, 0);
+	start(script);
+	vfs_killed = is_dying;
+	pthread_create(&t, NULL, walker, NULL);
+	sem_wait(&asked);
+	return t;
+}
+
 static void *walk_dying(void *arg)
 {
 	dying = true;
@@ -568,15 +582,9 @@ static void *walk_dying(void *arg)
 
 Test(p9_peer, that_never_answers_holds_no_killed_caller, .timeout = 20)
 {
-	pthread_t t;
+	pthread_t t = walk_slowly(slow, walk_dying);
 	void *r;
 
-	sem_init(&asked, 0, 0);
-	sem_init(&answer, 0, 0);
-	start(slow);
-	vfs_killed = is_dying;
-	pthread_create(&t, NULL, walk_dying, NULL);
-	sem_wait(&asked);
 	pthread_join(t, &r); /* though no answer has come */
 	cr_assert_eq((intptr_t)r, -EINTR);
 	sem_post(&answer);
@@ -601,15 +609,9 @@ static void *walk_living(void *arg)
 
 Test(p9_peer, that_is_slow_is_waited_for, .timeout = 20)
 {
-	pthread_t t;
+	pthread_t t = walk_slowly(all_slow, walk_living);
 	void *r;
 
-	sem_init(&asked, 0, 0);
-	sem_init(&answer, 0, 0);
-	start(all_slow);
-	vfs_killed = is_dying;
-	pthread_create(&t, NULL, walk_living, NULL);
-	sem_wait(&asked);
 	usleep(700000); /* several slices */
 	sem_post(&answer);
 	pthread_join(t, &r);
