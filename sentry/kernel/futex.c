@@ -404,8 +404,9 @@ struct guest_waitv {
 
 struct waitv {
 	struct guest_waitv v[WAITV_MAX];
+	struct futex_key key[WAITV_MAX]; /* as they were: a requeue changes the waiter's */
 	struct futex_waiter w[WAITV_MAX];
-	unsigned n; /* of w: initialised */
+	unsigned n; /* of key and w: initialised */
 };
 
 static int waitv_read(struct task *t, struct waitv *s, struct gptr waiters, unsigned n)
@@ -420,12 +421,12 @@ static int waitv_read(struct task *t, struct waitv *s, struct gptr waiters, unsi
 			return -EINVAL;
 	for (; s->n < n; s->n++) {
 		struct guest_waitv *v = &s->v[s->n];
-		struct futex_key key;
+		struct futex_key *key = &s->key[s->n];
 
-		err = futex_key_get(t, gptr(v->uaddr), !(v->flags & WAITV_PRIVATE), &key);
+		err = futex_key_get(t, gptr(v->uaddr), !(v->flags & WAITV_PRIVATE), key);
 		if (err)
 			return err;
-		futex_waiter_init(&s->w[s->n], t, &key, FUTEX_ANY);
+		futex_waiter_init(&s->w[s->n], t, key, FUTEX_ANY);
 	}
 	return 0;
 }
@@ -490,6 +491,6 @@ int64_t sys_futex_waitv(struct task *t, struct gptr waiters, unsigned int nr_fut
 	if (!r)
 		r = waitv_wait(t, s, deadline);
 	for (unsigned i = 0; i < s->n; i++)
-		futex_key_put(&s->w[i].key);
+		futex_key_put(&s->key[i]);
 	return r;
 }

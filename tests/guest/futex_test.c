@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -380,6 +381,42 @@ static void *wake_later(void *arg)
 	return NULL;
 }
 
+static void *waitv_main(void *arg)
+{
+	return (void *)syscall(449, arg, 1, 0, NULL, CLOCK_MONOTONIC);
+}
+
+/* Who waits on a file's memory keeps the file, also when it is moved to another futex, and no longer. */
+static void waitv_requeued(void)
+{
+	char path[64];
+	int fd, again;
+	uint32_t *w;
+	struct waitv v = {0, 0, 2, 0};
+	void *result;
+	pthread_t t;
+
+	snprintf(path, sizeof(path), "futex-waitv.%d", getpid());
+	fd = open(path, O_RDWR | O_CREAT, 0600);
+	again = open(path, O_RDWR);
+	REQUIRE(fd >= 0 && again >= 0 && unlink(path) == 0 && ftruncate(fd, 4096) == 0);
+	CHECK_EQ(flock(fd, LOCK_EX), 0);
+	w = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	REQUIRE(w != MAP_FAILED);
+	close(fd);
+	v.uaddr = (uintptr_t)w;
+	REQUIRE(pthread_create(&t, NULL, waitv_main, &v) == 0);
+	while (futex(w, FUTEX_REQUEUE, 0, (void *)1, w + 1, 0) != 1)
+		usleep(1000);
+	CHECK_EQ(futex(w + 1, FUTEX_WAKE, 1, NULL, NULL, 0), 1);
+	pthread_join(t, &result);
+	CHECK_EQ((long)result, 0);
+	CHECK_ERR(flock(again, LOCK_EX | LOCK_NB), EWOULDBLOCK);
+	munmap(w, 4096);
+	CHECK_EQ(flock(again, LOCK_EX | LOCK_NB), 0);
+	close(again);
+}
+
 static void waitv(void)
 {
 	static uint32_t w[3];
@@ -400,6 +437,7 @@ static void waitv(void)
 	pthread_create(&t, NULL, wake_later, &w[1]);
 	CHECK_EQ(syscall(449, v, 3, 0, NULL, CLOCK_MONOTONIC), 1);
 	pthread_join(t, NULL);
+	waitv_requeued();
 }
 
 /* ---- many threads ------------------------------------------------------------------------------- */
