@@ -8,6 +8,8 @@
 #define SEGMENTS_MAX 64
 #define BLOCK 16384UL
 #define BLOCKS 4
+/* Tables may say that they go on for terabytes of holes. */
+#define READS_MAX (64U << 20)
 
 struct elf_block {
 	uint64_t off;
@@ -37,8 +39,9 @@ static int block_get(struct elf_view *v, uint64_t off, const struct elf_block **
 
 int view_read(struct elf_view *v, uint64_t off, void *out, size_t n)
 {
-	if (off > v->file->size || n > v->file->size - off)
+	if (off > v->file->size || n > v->file->size - off || v->reads == READS_MAX)
 		return -ENOEXEC;
+	v->reads++;
 	if (n > BLOCK)
 		return v->file->read(v->file->ctx, off, out, n);
 	while (n) {

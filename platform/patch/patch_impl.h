@@ -15,6 +15,7 @@ struct elf_view {
 	Elf64_Phdr eh;	 /* PT_GNU_EH_FRAME; p_filesz 0: none */
 	struct elf_block *blocks; /* owned: what was read last */
 	unsigned turn;
+	unsigned reads; /* so far */
 };
 
 /* elf_view.c */

@@ -10,6 +10,7 @@
 #define SITES_MAX 4096
 #define FUNCTION_MAX 65536 /* bytes; what is longer is left alone */
 #define DECODE_MAX (32UL << 20) /* bytes in all: a file made for it could have us decode forever */
+#define LOOKS_MAX (256UL << 20) /* looks at decoded instructions in all, for the same reason */
 #define JMP_SIZE 5
 #define JMP8_MIN (-128)
 #define JMP8_MAX 127
@@ -31,6 +32,7 @@ struct scan {
 	struct code *code; /* its instructions */
 	size_t ncode;
 	size_t budget; /* bytes that may still be decoded */
+	size_t looks;  /* instructions that may still be looked at */
 	/* Padding behind function i is used up to here. */
 	uint64_t *used;
 	/* Places in padding inside of functions that are used, in the order of their sites. */
@@ -93,9 +95,19 @@ static long code_find(const struct scan *s, size_t k, uint64_t off)
 	return low < s->ncode && s->code[low].off == rel ? (long)low : -1;
 }
 
-/* Is [low, high] jumped into from within the function? */
-static bool branched_into(const struct scan *s, uint64_t low, uint64_t high)
+static bool looks_spend(struct scan *s)
 {
+	if (s->looks < s->ncode)
+		return false;
+	s->looks -= s->ncode;
+	return true;
+}
+
+/* Is [low, high] jumped into from within the function? */
+static bool branched_into(struct scan *s, uint64_t low, uint64_t high)
+{
+	if (!looks_spend(s))
+		return true;
 	for (size_t i = 0; i < s->ncode; i++)
 		if (s->code[i].target >= low && s->code[i].target <= high)
 			return true;
@@ -161,7 +173,7 @@ static bool inner_is_used(const struct scan *s, uint64_t place)
 
 /* The end of the filler that begins with instruction j of function k, which is decoded; 0 if it may be
  * run: what stands before it goes on, or a branch leads into it. */
-static uint64_t filler_end(const struct scan *s, size_t k, size_t j)
+static uint64_t filler_end(struct scan *s, size_t k, size_t j)
 {
 	uint64_t start = s->f.range[k].start + s->code[j].off, end = start;
 	uint8_t before = j ? s->code[j - 1].kind : INSN_PLAIN;
@@ -179,11 +191,15 @@ static uint64_t inner_find(struct scan *s, size_t k, uint64_t off)
 {
 	uint64_t low = off + 2 + JMP8_MIN, high = off + 2 + JMP8_MAX, place, end;
 
+	if (!looks_spend(s))
+		return 0;
 	for (size_t j = 0; j < s->ncode; j++)
 		if (s->code[j].kind == INSN_INDIRECT)
 			return 0;
 	for (size_t j = 0; j < s->ncode; j++) {
 		place = s->f.range[k].start + s->code[j].off;
+		if (place > high)
+			break;
 		end = s->code[j].kind == INSN_NOP ? filler_end(s, k, j) : 0;
 		for (; place + JMP_SIZE <= end && place <= high; place++)
 			if (place >= low && same_page(place, JMP_SIZE) && !inner_is_used(s, place))
@@ -232,7 +248,7 @@ static int site_add(struct scan *s, const struct patch_site *site)
 
 /* Rule A for the `syscall` that is instruction i of function k. *entered: some of the function's
  * branches lead behind what would be overwritten, to where it would still trap. */
-static bool rule_a(const struct scan *s, size_t k, long i, struct patch_site *site, bool *entered)
+static bool rule_a(struct scan *s, size_t k, long i, struct patch_site *site, bool *entered)
 {
 	uint64_t rip_at = 0;
 
@@ -383,7 +399,8 @@ static int scan_functions(struct scan *s)
 int patch_scan(const struct patch_file *file, uint64_t site, uint64_t low, uint64_t high,
 	       struct patch_plan *out)
 {
-	struct scan s = {.plan = out, .decoded = SIZE_MAX, .budget = DECODE_MAX};
+	struct scan s = {.plan = out, .decoded = SIZE_MAX, .budget = DECODE_MAX,
+			 .looks = LOOKS_MAX};
 	uint64_t entry = UINT64_MAX;
 	struct elf_view v;
 	int r = view_open(&v, file, site);

@@ -313,6 +313,22 @@ Test(patch, padding_is_used_as_far_as_a_short_jump_reaches)
 	}
 }
 
+/* Call sites and places between blocks that are too small, as many as there can be: unbounded, looking for
+ * padding would take hours. */
+Test(patch, a_text_made_to_be_slow_to_scan_is_given_up)
+{
+	static uint8_t text[65536];
+	struct patch_plan p;
+	struct bytes b;
+
+	for (size_t i = 0; i < sizeof(text); i += 4)
+		memcpy(text + i, "\x0f\x05\xc3\x90", 4); /* syscall; ret; nop */
+	b = bytes_make(text, sizeof(text), (const uint64_t[][2]){{0, sizeof(text)}, {0, 0}});
+	cr_expect_eq(scan(&b, &p), -ENOENT);
+	patch_plan_free(&p);
+	free(b.p);
+}
+
 /* A large text: only what surrounds the site is scanned, and windows do not overlap. */
 Test(patch, of_a_large_text_a_window_is_scanned)
 {
