@@ -201,6 +201,7 @@ tree() { # the processes below $1
 		tree "$p"
 	done
 }
+# bash tells of a job that was killed: nobody wants to know.
 kill_test() { # kill_test NAME WHICH: kills the launcher, or the WHICHth of its processes
 	[[ cli/$1 == *${ONLY-}* ]] || return 0
 	rm -f "$dir/out"
@@ -242,7 +243,7 @@ kill_test() { # kill_test NAME WHICH: kills the launcher, or the WHICHth of its 
 		result "cli/$1" fail "$dir/log"
 		for p in $left; do kill -9 "$p"; done
 	fi
-}
+} 2>/dev/null
 kill_test kill-launcher launcher
 kill_test kill-sentry sentry
 kill_test kill-gofer gofer
