@@ -132,6 +132,18 @@ if [ "$(id -u)" = 0 ]; then
 		"$sentry" exec id -u
 fi
 
+# Where no namespaces can be made; as root, who may not be without them, as somebody else.
+alone=(unshare -U --map-current-user --keep-caps sh -c '
+	for n in user pid mnt net ipc uts; do echo 0 >/proc/sys/user/max_${n}_namespaces || exit 9; done
+	exec "$@"' -)
+[ "$(id -u)" != 0 ] || alone=(setpriv --reuid 65534 --regid 65534 --clear-groups "${alone[@]}")
+if "${alone[@]}" true 2>/dev/null; then
+	for p in seccomp ptrace; do
+		check no-namespaces-$p 7 'ok' '*no user namespaces*' "${alone[@]}" "$sentry" exec --debug \
+			--platform $p sh -c '(echo ok | cat); sleep 60 & kill $!; wait $!; exit 7'
+	done
+fi
+
 # ---- limits, tracing
 run timeout 124 '' '' --timeout 0.3 sleep 100
 run timeout-not-reached 0 'done' '' --timeout 20 echo 'done'

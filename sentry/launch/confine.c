@@ -3,13 +3,23 @@
 #include "sentry/launch/confine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/landlock.h>
+#include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "abi/base/cleanup.h"
 #include "abi/base/filter.h"
 #include "sentry_filter.h"
+
+/* Of struct landlock_ruleset_attr, which grows: from version 6 (Linux 6.12) on. */
+#define SCOPE_VERSION 6
+#define SCOPE_SIGNAL (1ULL << 1)
+/* Of opens, no others come through the filter. */
+#define READING (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 
 int confine_drop_privileges(void)
 {
@@ -24,6 +34,41 @@ int confine_drop_privileges(void)
 	if (syscall(SYS_capset, &h, none))
 		return -errno;
 	return 0;
+}
+
+/* Not there, or of a kind that has no path, as pipes: nothing to allow then. */
+static void allow_reading(int rules, int fd, bool folder)
+{
+	struct landlock_path_beneath_attr path = {
+		.parent_fd = fd,
+		.allowed_access = folder ? READING : LANDLOCK_ACCESS_FS_READ_FILE,
+	};
+
+	(void)!syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &path, 0);
+}
+
+int confine_reach(const int *fds, size_t n)
+{
+	struct {
+		uint64_t handled_access_fs, handled_access_net, scoped;
+	} attr = {.handled_access_fs = READING};
+	int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	AUTO(fd) int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO(fd) int rules = -1;
+
+	if (version >= SCOPE_VERSION)
+		attr.scoped = SCOPE_SIGNAL;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
+	rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	if (rules < 0)
+		return -errno;
+	allow_reading(rules, proc, true);
+	for (size_t i = 0; i < n; i++)
+		allow_reading(rules, fds[i], false);
+	if (syscall(SYS_landlock_restrict_self, rules, 0) < 0)
+		return -errno;
+	return version < SCOPE_VERSION ? -EOPNOTSUPP : 0;
 }
 
 int confine_filter_calls(bool traces)

@@ -126,6 +126,15 @@ static bool own_root(int (*step)(void))
 	return r == 0;
 }
 
+static void limit_reach(const struct boot_config *b)
+{
+	int r = confine_reach(b->stdio, sizeof(b->stdio) / sizeof(b->stdio[0]));
+
+	if (r)
+		log_warn("Landlock does not keep the sentry %s: %s",
+			 r == -EOPNOTSUPP ? "from sending signals to others" : "apart", strerror(-r));
+}
+
 /* In a user namespace, the zygote is born while the sentry gives its privileges up: it gives up its own. */
 static int confine(struct sentry_start *s)
 {
@@ -138,6 +147,8 @@ static int confine(struct sentry_start *s)
 		control_send(s->boot.control_fd, CONTROL_ERROR, EXIT_SENTRY, "cannot give up root's uid");
 		return -1;
 	}
+	if (!s->boot.have_pid_namespace)
+		limit_reach(&s->boot);
 	if (boot_prepare(&s->boot))
 		return -1;
 	if (entered && user_ns)
@@ -159,6 +170,7 @@ int sentry_main(struct sentry_start *s)
 	log_init("sentry", s->log_fd, s->boot.debug ? LOG_DEBUG : LOG_INFO);
 	s->boot.have_pid_namespace = s->namespaces & CLONE_NEWPID;
 	if (!(s->namespaces & CLONE_NEWUSER))
-		log_warn("no user namespaces on this host: confined by seccomp alone");
+		log_warn("no user namespaces on this host: confined by %s and seccomp",
+			 s->boot.have_pid_namespace ? "other namespaces" : "Landlock");
 	return confine(s) || boot_run(&s->boot) ? EXIT_SENTRY : 0;
 }
