@@ -47,6 +47,7 @@ struct kernel {
 	int exit_status; /* wait status of init; set once, then exited is signalled */
 	bool exited;
 	uint64_t host_memory; /* bytes; immutable after init */
+	_Atomic uint64_t rss_bytes, rss_until; /* of all processes; good until then (monotonic ns) */
 	struct cond exited_cond; /* with tasks_lock */
 };
 
@@ -60,6 +61,6 @@ int kernel_wait(void);
 void kernel_kill_all(void);
 /* pf_config.on_death: the processes in s die as by SIGKILL, wherever they sleep. */
 void kernel_space_died(struct pf_space *s);
-/* What the guest sees as memory of the machine: --memory, else the host's; and what is not in use
- * of it. */
+/* What the guest sees as memory of the machine: --memory, else the host's; and what was not in use
+ * of it a moment ago. */
 void kernel_memory(uint64_t *total, uint64_t *avail);
