@@ -129,8 +129,8 @@ void space_mark_dead(struct pf_space *s)
 
 void seccomp_space_kill(struct pf_space *s)
 {
-	atomic_store(&s->ending, true);
-	kill(s->pid, SIGKILL);
+	if (!atomic_exchange(&s->ending, true))
+		kill(s->pid, SIGKILL);
 	space_mark_dead(s);
 }
 

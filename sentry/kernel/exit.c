@@ -310,7 +310,21 @@ void task_release_user_state(struct task *t, bool exiting)
 	task_vfork_release(t);
 }
 
-static void address_space_leave(struct task *t, bool last)
+/* What the host takes a while to end, and what nobody waits for. */
+struct remains {
+	struct pf_thread *pt;
+	struct pf_space *space;
+};
+
+static void remains_destroy(struct remains *r)
+{
+	if (r->pt)
+		kernel->pf_ops->thread_destroy(r->pt);
+	mm_space_end(r->space);
+	*r = (struct remains){0};
+}
+
+static void address_space_leave(struct task *t, bool last, struct remains *r)
 {
 	struct mm *mm = t->mm;
 
@@ -321,8 +335,11 @@ static void address_space_leave(struct task *t, bool last)
 		AUTO_LOCK(&kernel->tasks_lock);
 		task_leave_space_locked(t, NULL, last);
 	}
-	task_switch_pt(t, NULL, true);
-	mm_put(mm);
+	r->pt = task_swap_pt(t, NULL, true);
+	r->space = mm_put_but_space(mm);
+	/* A thread of a process that lives on may be wanted for its next one. */
+	if (!last || !t->tg->owns_space)
+		remains_destroy(r);
 }
 
 static void resources_put(struct task *t)
@@ -343,6 +360,7 @@ static void resources_put(struct task *t)
 
 void task_exit(struct task *t)
 {
+	struct remains remains;
 	bool last;
 
 	if (t->ptrace)
@@ -361,11 +379,12 @@ void task_exit(struct task *t)
 		cpu_limit_exit(t->tg);
 		semaphores_exit(t->tg);
 	}
-	address_space_leave(t, last);
+	address_space_leave(t, last, &remains);
 	resources_put(t);
 	if (strace_enabled())
 		strace_exited(t, t->exit_code);
 	exit_notify(t);
+	remains_destroy(&remains);
 }
 
 /* ---- exec: the group shrinks to one task ---------------------------------------------------- */

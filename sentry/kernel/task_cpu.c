@@ -122,7 +122,7 @@ void task_account_exit_locked(struct task *t)
 
 /* The old stub thread's time stays with the task, if anybody can still ask for it. Not counted: the
  * process that the address space belonged to has it already. */
-void task_switch_pt(struct task *t, struct pf_thread *pt, bool counted)
+struct pf_thread *task_swap_pt(struct task *t, struct pf_thread *pt, bool counted)
 {
 	const struct pf_ops *ops = kernel->pf_ops;
 	uint64_t u = 0, s = 0;
@@ -139,6 +139,13 @@ void task_switch_pt(struct task *t, struct pf_thread *pt, bool counted)
 		memset(&t->identity, 0, sizeof(t->identity));
 	}
 	atomic_store(&t->republish, true);
+	return old;
+}
+
+void task_switch_pt(struct task *t, struct pf_thread *pt, bool counted)
+{
+	struct pf_thread *old = task_swap_pt(t, pt, counted);
+
 	if (old)
-		ops->thread_destroy(old);
+		kernel->pf_ops->thread_destroy(old);
 }

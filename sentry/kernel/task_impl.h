@@ -27,8 +27,10 @@ struct thread_group *thread_group_alloc(void);
 void task_publish(struct task *t);
 /* The parent, or what may be answered, has changed: at once. Any thread; tasks_lock. */
 void task_republish(struct task *t);
-/* Replaces the stub thread; the old one is destroyed. Owner. task_cpu.c, as the next four. */
+/* Replaces the stub thread; the old one is destroyed. Owner. task_cpu.c, as the next five. */
 void task_switch_pt(struct task *t, struct pf_thread *pt, bool counted);
+/* The same, but the old one is the caller's, or NULL. */
+struct pf_thread *task_swap_pt(struct task *t, struct pf_thread *pt, bool counted);
 /* tg has an address space, and so a stub process, of its own. */
 void thread_group_owns_space(struct thread_group *tg);
 /* t->mm becomes next (reference moved); last: nobody else of the group uses the old one. tasks_lock. */

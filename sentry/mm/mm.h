@@ -67,6 +67,9 @@ int mm_new(struct mm **out, struct pf_thread **thread);
 struct mm *mm_get(struct mm *m);
 /* The last reference kills the stub process. */
 void mm_put(struct mm *m);
+/* In two steps: the files, and then the host's process, if nobody uses it any more (else NULL). */
+struct pf_space *mm_put_but_space(struct mm *m);
+void mm_space_end(struct pf_space *s);
 DEFINE_AUTO_PUT(mm, struct mm *, mm_put)
 
 /* The system calls' bodies (man 2 of each name). mmap returns the address. */

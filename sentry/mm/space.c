@@ -67,13 +67,28 @@ struct mm *mm_get(struct mm *m)
 	return m;
 }
 
+struct pf_space *mm_put_but_space(struct mm *m)
+{
+	struct pf_space *s;
+
+	if (!m || !ref_put(&m->ref))
+		return NULL;
+	s = m->space;
+	mm_free(m);
+	return s;
+}
+
+void mm_space_end(struct pf_space *s)
+{
+	if (!s)
+		return;
+	kernel->pf_ops->space_kill(s);
+	kernel->pf_ops->space_put(s);
+}
+
 void mm_put(struct mm *m)
 {
-	if (!m || !ref_put(&m->ref))
-		return;
-	kernel->pf_ops->space_kill(m->space);
-	kernel->pf_ops->space_put(m->space);
-	mm_free(m);
+	mm_space_end(mm_put_but_space(m));
 }
 
 /* The child's VMA for v: nothing is locked in a child. */
