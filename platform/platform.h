@@ -98,6 +98,23 @@ struct pf_identity {
 	int32_t tgid, tid, ppid;
 	uint32_t uid, euid, gid, egid;
 	bool answers_allowed;	/* false while traced or filtered */
+	uint64_t cred;		/* credentials as a number: equal ones may do the same */
+	unsigned place;		/* of place_new(), or 0 */
+};
+
+/* What a call with a path came to, for stubs to say the same again. */
+struct pf_answer {
+	uint64_t nr;
+	const uint64_t *args; /* six */
+	uint64_t cred;
+	unsigned place;
+	const char *path;
+	size_t path_len;
+	int64_t result;
+	const void *data; /* what the call wrote; if its result is the length, all that could be read */
+	size_t data_len;
+	uint16_t of;	  /* the counters of changes() that it depends on, a bit each */
+	uint64_t changed; /* their sum, taken before the call looked at anything */
 };
 
 /* How a forked thread begins that need not wait for its S. */
@@ -239,6 +256,16 @@ struct pf_ops {
 
 	/* Any thread that keeps t alive; one at a time. */
 	void (*publish)(struct pf_thread *t, const struct pf_identity *id);
+	/* Calls with paths that stubs answer. Whoever changes what an answer depends on adds 1 to its counter
+	 * before his own call returns: changes(), *n words, NULL: there are no such answers. A place has the
+	 * numbers of a root and a working directory, for as many threads as share them; 0: nothing is
+	 * answered. place_set() takes effect at once, also for those that run. Any thread. All may be NULL. */
+	_Atomic uint64_t *(*changes)(struct platform *p, unsigned *n);
+	unsigned (*place_new)(struct platform *p);
+	void (*place_set)(struct platform *p, unsigned place, uint64_t root, uint64_t cwd);
+	void (*place_free)(struct platform *p, unsigned place);
+	bool (*may_answer)(uint64_t nr);
+	void (*answer)(struct platform *p, const struct pf_answer *a);
 	/* Any thread that keeps t alive. forget: t is stopped, and what it said is not told again. NULL:
 	 * nothing is kept from the sentry. */
 	void (*said)(struct pf_thread *t, bool forget, struct pf_said *out);

@@ -5,6 +5,7 @@
 #include <sys/inotify.h>
 #include <sys/stat.h>
 
+#include "vfs/changes.h"
 #include "vfs/cred.h"
 #include "vfs/fs.h"
 #include "vfs/notify.h"
@@ -27,6 +28,8 @@ int vfs_getattr(const struct path *p, struct vfs_attr *out)
 	}
 	if (!out->dev)
 		out->dev = i->fs->dev;
+	if (i->fs->attr_fixed)
+		out->fixed = true;
 	return 0;
 }
 
@@ -51,6 +54,7 @@ static int apply(const struct path *p, const struct vfs_setattr *sa)
 	if (!i->ops->setattr)
 		return -EPERM;
 	r = i->ops->setattr(i, sa);
+	vfs_changed(i->fs);
 	if (r == 0)
 		notify_dirent(p->dirent, notify_mask(sa->mask));
 	return r;

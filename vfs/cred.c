@@ -1,8 +1,16 @@
 #include "vfs/cred.h"
 
 #include <linux/capability.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
+
+static uint64_t id_new(void)
+{
+	static atomic_uint_least64_t last;
+
+	return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+}
 
 struct cred *cred_new_root(void)
 {
@@ -12,6 +20,7 @@ struct cred *cred_new_root(void)
 	if (!c)
 		return NULL;
 	ref_init(&c->ref);
+	c->id = id_new();
 	c->cap_permitted = c->cap_effective = c->cap_bounding = all;
 	return c;
 }
@@ -31,9 +40,21 @@ struct cred *cred_dup(const struct cred *c)
 	if (!n)
 		return NULL;
 	ref_init(&n->ref);
+	n->id = id_new();
 	memcpy(&n->uid, &c->uid, sizeof(*n) - offsetof(struct cred, uid)); /* not the count, which others change */
 	n->groups = steal(&groups);
 	return n;
+}
+
+void cred_keep_id(struct cred *c, const struct cred *over)
+{
+	const size_t ids = offsetof(struct cred, ngroups) - offsetof(struct cred, uid);
+
+	if (memcmp(&c->uid, &over->uid, ids) == 0 && c->ngroups == over->ngroups &&
+	    (!c->ngroups || memcmp(c->groups, over->groups, c->ngroups * sizeof(*c->groups)) == 0) &&
+	    c->cap_permitted == over->cap_permitted && c->cap_effective == over->cap_effective &&
+	    c->securebits == over->securebits && c->user_ns == over->user_ns)
+		c->id = over->id;
 }
 
 struct cred *cred_get(struct cred *c)

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vfs/changes.h"
 #include "vfs/dirent_impl.h"
 #include "vfs/fs.h"
 #include "vfs/inode.h"
@@ -287,6 +288,7 @@ void dirent_instantiate(struct dirent *d, struct inode *inode)
 		dirent_cache_positive_locked(d);
 	else if (dirent_cacheable_locked(d))
 		dirent_insert_locked(d);
+	vfs_changed(d->fs);
 	tree_wrunlock();
 	dirent_cache_trim();
 }
@@ -298,6 +300,7 @@ void dirent_unhash(struct dirent *d)
 	tree_wrlock();
 	mine = dirent_remove_locked(d);
 	dirent_flag_set(d, DIRENT_UNHASHED);
+	vfs_changed(d->fs);
 	tree_wrunlock();
 	if (mine)
 		dirent_put(d);

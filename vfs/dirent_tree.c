@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "abi/base/lock.h"
+#include "vfs/changes.h"
 #include "vfs/dirent.h"
 #include "vfs/dirent_impl.h"
 #include "vfs/fs.h"
@@ -82,6 +83,7 @@ void dirent_move(struct dirent *d, struct dirent *newparent, const char *name, s
 	name_set(d, copy, len);
 	if (cached)
 		dirent_insert_locked(d);
+	vfs_changed(d->fs);
 	tree_wrunlock();
 
 	if (had_target)
@@ -127,6 +129,7 @@ void dirent_exchange(struct dirent *a, struct dirent *b)
 		dirent_insert_locked(a);
 	if (bc)
 		dirent_insert_locked(b);
+	vfs_changed(a->fs);
 	tree_wrunlock();
 	if (ac)
 		dirent_put(a);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+#include "vfs/changes.h"
 #include "vfs/dirent.h"
 #include "vfs/fs_impl.h"
 
@@ -31,6 +32,7 @@ struct fs *fs_new(const struct fs_type *type, const struct fs_ops *ops, const ch
 	fs->ops = ops;
 	fs->dev = vfs_alloc_dev();
 	fs->magic = magic;
+	vfs_changes_fs_init(fs);
 	fs->shown_type = type ? type->name : "none";
 	return fs;
 }

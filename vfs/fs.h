@@ -53,6 +53,8 @@ struct fs {
 	bool readonly;	     /* refuses writes whatever the mount says */
 	bool lower;	     /* below an overlay: its dir_locks rank as LOCK_INODE_DIR_LOWER; set
 			      * before its first inode is made */
+	bool attr_fixed;     /* nobody writes here: attributes and sizes stay what they are */
+	unsigned changes;    /* which counter of vfs/changes.h */
 	int depth;	     /* overlay nesting; at most 4 */
 	void *priv;
 };

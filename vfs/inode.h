@@ -42,6 +42,8 @@ struct vfs_attr {
 	uint32_t blksize;
 	struct timespec atime, mtime, ctime, btime;
 	bool has_btime;
+	bool fixed; /* none of it changes without being counted: vfs/changes.h; filled by the VFS from
+		     * fs->attr_fixed */
 };
 
 /* Which attributes setattr changes. */

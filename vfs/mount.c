@@ -164,6 +164,7 @@ struct mount *mount_next(struct mount *m, const struct mount *top)
 
 void mount_link_locked(struct mount_ns *ns, struct mount *m, const struct path *at)
 {
+	vfs_changed_mounts();
 	for (struct mount *c = m; ns && c; c = mount_next(c, m)) {
 		c->ns = ns;
 		list_push_back(&ns->mounts, &c->ns_node);
@@ -182,6 +183,7 @@ void mount_unlink_locked(struct mount *m, struct path *at, struct dirent **stale
 {
 	*at = (struct path){0};
 	*stale = NULL;
+	vfs_changed_mounts();
 	if (m->ns) {
 		list_del_init(&m->ns_node);
 		m->ns->count--;
@@ -356,6 +358,7 @@ void mount_move_locked(struct mount *m, const struct path *at, struct path *old,
 int mount_remount(struct mount *m, uint32_t flags)
 {
 	atomic_store(&m->flags, flags);
+	vfs_changed_mounts();
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /* Between the VFS's own files. */
 #pragma once
 
+#include "vfs/changes.h"
 #include "vfs/dirent_impl.h"
 #include "vfs/inode.h"
 #include "vfs/mount.h"
@@ -47,6 +48,7 @@ struct walker {
 	bool fast;		 /* the tree lock is held, cur is borrowed */
 	bool slash;		 /* the component taken last was followed by a slash */
 	unsigned links, hits;
+	struct walk_seen seen;
 	int depth;
 	struct path cur;
 	struct walk_frame frames[WALK_LINKS_MAX + 1];

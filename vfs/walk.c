@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "vfs/changes.h"
 #include "vfs/cred.h"
 #include "vfs/fs.h"
 #include "vfs/tree_lock.h"
@@ -39,6 +40,8 @@ int walker_begin(struct walker *w, const struct walk_ctx *ctx, const char *path,
 	w->frames[0] = (struct walk_frame){.at = path};
 	w->fast = false;
 	w->cur = (struct path){0};
+	w->seen = (struct walk_seen){
+		.walks = walk_seen.walks + 1, .pure = true, .of = 1 << VFS_CHANGES_MOUNTS};
 	if (!*path && !(flags & WALK_EMPTY_PATH))
 		return -ENOENT;
 	if (*path == '/' && flags & WALK_BENEATH)
@@ -75,6 +78,8 @@ static void frame_drop(struct walker *w, struct walk_frame *f)
 
 void walker_end(struct walker *w)
 {
+	w->seen.pure &= w->fast;
+	walk_seen = w->seen;
 	for (int i = 0; i < w->depth; i++)
 		frame_drop(w, &w->frames[i]);
 	w->depth = 0;
@@ -141,18 +146,29 @@ static bool is_dotdot(const char *name, size_t len)
 	return len == 2 && name[0] == '.' && name[1] == '.';
 }
 
+/* What the walk comes to depends on i, whose name is d. What comes from a directory that not everybody may list is not
+ * for others' eyes. */
+static void depends(struct walker *w, const struct dirent *d, const struct inode *i, uint32_t mode)
+{
+	w->seen.of |= (uint16_t)(1u << d->fs->changes);
+	w->seen.pure &= !i->ops->revalidate && !i->ops->permission &&
+			(!S_ISDIR(mode) || (mode & (S_IROTH | S_IXOTH)) == (S_IROTH | S_IXOTH));
+}
+
 /* May cur be searched? */
 static int check_search(struct walker *w)
 {
 	struct inode *i = dirent_inode(w->cur.dirent);
+	uint32_t mode;
 	int r;
 
 	if (!i)
 		return -ENOENT;
-	if (inode_type(i) != S_IFDIR)
+	mode = atomic_load_explicit(&i->mode, memory_order_relaxed);
+	depends(w, w->cur.dirent, i, mode);
+	if (!S_ISDIR(mode))
 		return -ENOTDIR;
-	if (!i->ops->permission &&
-	    (atomic_load_explicit(&i->mode, memory_order_relaxed) & 0111) == 0111)
+	if (!i->ops->permission && (mode & 0111) == 0111)
 		return 0;
 	if (i->ops->permission ||
 	    atomic_load_explicit(&i->uid, memory_order_relaxed) == INODE_ID_UNKNOWN) {
@@ -387,6 +403,7 @@ static int walk_link(struct walker *w, struct path *next)
 	struct inode *i = dirent_inode(next->dirent);
 	int r;
 
+	depends(w, next->dirent, i, S_IFLNK);
 	if (w->fast) {
 		const char *text = atomic_load_explicit(&i->link_text, memory_order_acquire);
 
@@ -411,6 +428,7 @@ static int finish(struct walker *w)
 
 	if (!i)
 		return -ENOENT;
+	depends(w, w->cur.dirent, i, S_IFREG);
 	if ((w->slash || w->flags & WALK_DIRECTORY) && inode_type(i) != S_IFDIR)
 		return -ENOTDIR;
 	return 0;
@@ -460,6 +478,7 @@ int vfs_walk(const struct walk_ctx *ctx, const char *path, unsigned flags, struc
 	if (r < 0)
 		return r;
 	r = walk_all(&w);
+	w.seen.result = r;
 	if (r == 0) {
 		*out = w.cur;
 		path_get(out);

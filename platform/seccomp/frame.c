@@ -70,6 +70,14 @@ static int load_fast(struct pf_thread *t, struct pf_event *ev, int signo)
 	return 0;
 }
 
+/* Calls of this site, or others, that the stub has answered since the last that it told. */
+static uint32_t unheard(const struct slot *s)
+{
+	uint32_t n = __atomic_load_n(&s->unheard, __ATOMIC_RELAXED);
+
+	return n <= STUB_ANSWERS_UNTOLD ? n : 0;
+}
+
 int frame_load(struct pf_thread *t, struct pf_event *ev, int *signo)
 {
 	struct slot *s = t->slot;
@@ -93,7 +101,7 @@ int frame_load(struct pf_thread *t, struct pf_event *ev, int *signo)
 		t->regs.gs_base = t->gs_seen == host_gs(t, 0) ? 0 : t->gs_seen;
 	}
 	ev->signo = *signo;
-	ev->traps = t->fast ? 0 : t->answers && stub_may_answer(ev->nr) ? STUB_ANSWERS_UNTOLD : 1;
+	ev->traps = t->fast ? 0 : 1 + unheard(s);
 	t->regs.orig_rax = -1;
 	return 0;
 }

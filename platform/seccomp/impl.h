@@ -11,6 +11,7 @@
 #include "abi/base/lock.h"
 #include "abi/base/ref.h"
 #include "platform/platform.h"
+#include "platform/stub/answers.h"
 #include "platform/stub/layout.h"
 
 /* An interrupt or a command that a stub has not answered by then means a hostile stub. */
@@ -115,6 +116,13 @@ struct platform {
 	int start_err;
 
 	pid_t orphans_of; /* us, if the host doesn't end stubs with our pid namespace; or 0 */
+	struct answers *answers; /* shared with all stubs, who can't write; or NULL */
+	int answers_fd;		 /* until the zygote has it; -1 */
+	struct mutex answers_mu;
+	unsigned answers_turn;			    /* protected by answers_mu, as all that follow */
+	unsigned nplaces, nplaces_free;		    /* ever used; of these free now */
+	uint16_t place_free[ANSWER_PLACES];
+
 	uint64_t interrupt_deadline_ns, command_deadline_ns; /* immutable, except in tests */
 };
 
@@ -222,7 +230,6 @@ struct pf_thread {
 	uint64_t in_frame[18]; /* what the frame holds, as far as S knows */
 	uint32_t uc_off; /* of the ucontext in the slot */
 	uint32_t fp_off; /* of the FP state in the slot */
-	atomic_bool answers; /* published: the stub may answer */
 	bool fast; /* stopped in a fast call: the registers are in the slot, there is no frame */
 	struct window window;
 	uint64_t fs_seen, gs_seen; /* what the host thread has; see host_gs() */
@@ -397,6 +404,17 @@ void handover_wake_dead(struct pf_thread *t);
 void seccomp_run(struct pf_thread *t, struct pf_event *ev);
 /* Hands over a thread that is about to be born; n commands are in its slot. */
 void handover_born(struct pf_thread *t, unsigned n);
+/* answers.c */
+int answers_start(struct platform *p);
+void answers_started(struct platform *p);
+void answers_stop(struct platform *p);
+_Atomic uint64_t *seccomp_changes(struct platform *p, unsigned *n);
+unsigned seccomp_place_new(struct platform *p);
+void seccomp_place_set(struct platform *p, unsigned place, uint64_t root, uint64_t cwd);
+void seccomp_place_free(struct platform *p, unsigned place);
+bool seccomp_may_answer(uint64_t nr);
+void seccomp_answer(struct platform *p, const struct pf_answer *a);
+
 void seccomp_publish(struct pf_thread *t, const struct pf_identity *id);
 void seccomp_interrupt(struct pf_thread *t);
 void seccomp_interrupt_clear(struct pf_thread *t);

@@ -37,7 +37,7 @@ static int seccomp_start(const struct pf_config *cfg, struct platform **out)
 	if (!p)
 		return -ENOMEM;
 	p->cfg = *cfg;
-	p->listener = p->epoll = p->event = -1;
+	p->listener = p->epoll = p->event = p->answers_fd = -1;
 	p->makers_avoid = p->helper_cpu = -1;
 	p->orphans_of = cfg->have_pid_namespace ? 0 : getpid();
 	p->procfd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -51,6 +51,7 @@ static int seccomp_start(const struct pf_config *cfg, struct platform **out)
 	cond_init(&p->started_cond);
 	p->interrupt_deadline_ns = INTERRUPT_DEADLINE_NS;
 	p->command_deadline_ns = COMMAND_DEADLINE_NS;
+	answers_start(p);
 	r = zygote_launch(p);
 	if (r)
 		return r; /* the process is about to end: nothing is undone */
@@ -87,6 +88,7 @@ static void seccomp_stop(struct platform *p)
 	mutex_unlock(&p->mu);
 	helper_stop(p);
 	kits_free(p);
+	answers_stop(p);
 	close(p->epoll);
 	close(p->event);
 	if (p->listener >= 0)
@@ -118,8 +120,9 @@ void seccomp_publish(struct pf_thread *t, const struct pf_identity *id)
 	s->euid = id->euid;
 	s->gid = id->gid;
 	s->egid = id->egid;
+	s->cred = id->cred;
+	s->place = id->place;
 	__atomic_store_n(&s->answers, id->answers_allowed, __ATOMIC_RELEASE);
-	atomic_store_explicit(&t->answers, id->answers_allowed, memory_order_relaxed);
 }
 
 static void seccomp_said(struct pf_thread *t, bool forget, struct pf_said *out)
@@ -193,6 +196,12 @@ const struct pf_ops platform_seccomp = {
 	.late_drop = seccomp_late_drop,
 	.cmpxchg32 = seccomp_cmpxchg32,
 	.publish = seccomp_publish,
+	.changes = seccomp_changes,
+	.place_new = seccomp_place_new,
+	.place_set = seccomp_place_set,
+	.place_free = seccomp_place_free,
+	.may_answer = seccomp_may_answer,
+	.answer = seccomp_answer,
 	.said = seccomp_said,
 	.fast_entry = seccomp_fast_entry,
 	.host_vdso = seccomp_host_vdso,

@@ -177,7 +177,6 @@ static int thread_revive(struct pf_thread *t, struct pf_thread *caller)
 	thread_copy(t, caller);
 	t->fs_seen = t->gs_seen = ~0UL; /* the host thread still has its last guest's */
 	memset(&t->window, 0, sizeof(t->window));
-	atomic_store(&t->answers, false);
 	atomic_store(&t->interrupted, false);
 	slot->pending = slot->out = 0;
 	memset(&slot->untold, 0, offsetof(struct slot, cmd) - offsetof(struct slot, untold));

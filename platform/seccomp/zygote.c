@@ -41,19 +41,23 @@ static int stub_file(int *out)
 	return 0;
 }
 
-/* sentry: the process to end with, or 0 */
-static _Noreturn void zygote_exec(int sock, int arena, int exe, pid_t sentry)
+/* sentry: the process to end with, or 0; paths: -1, or what goes to STUB_PATHS */
+static _Noreturn void zygote_exec(int sock, int arena, int exe, int paths, pid_t sentry)
 {
 	static char name[] = "stub";
 	char *const argv[] = {name, NULL}, *const envp[] = {NULL};
 	sigset_t none;
 
-	sock = fcntl(sock, F_DUPFD, 3);
-	arena = fcntl(arena, F_DUPFD, 3);
-	exe = fcntl(exe, F_DUPFD, 3);
+	sock = fcntl(sock, F_DUPFD, STUB_PATHS_FD + 1);
+	arena = fcntl(arena, F_DUPFD, STUB_PATHS_FD + 1);
+	exe = fcntl(exe, F_DUPFD, STUB_PATHS_FD + 1);
+	if (paths >= 0 && paths != STUB_PATHS_FD)
+		dup2(paths, STUB_PATHS_FD);
+	else if (paths >= 0)
+		fcntl(paths, F_SETFD, 0);
 	if (dup2(sock, STUB_SOCK) < 0 || dup2(arena, 1) < 0 || dup3(exe, 2, O_CLOEXEC) < 0)
 		_exit(1);
-	syscall(SYS_close_range, 3, ~0U, 0);
+	syscall(SYS_close_range, STUB_PATHS_FD + (paths >= 0), ~0U, 0);
 	setpgid(0, 0);
 	if (sentry && (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != sentry))
 		_exit(1);
@@ -66,12 +70,13 @@ static _Noreturn void zygote_exec(int sock, int arena, int exe, pid_t sentry)
 }
 
 /* Without a copy of our memory: we stand still until it has exec'd. */
-static __attribute__((noinline)) pid_t zygote_vfork(int sock, int arena, int exe, pid_t sentry)
+static __attribute__((noinline)) pid_t zygote_vfork(int sock, int arena, int exe, int paths,
+						     pid_t sentry)
 {
 	pid_t pid = vfork();
 
 	if (pid == 0)
-		zygote_exec(sock, arena, exe, sentry);
+		zygote_exec(sock, arena, exe, paths, sentry);
 	return pid;
 }
 
@@ -109,9 +114,9 @@ static int zygote_spawn(struct platform *p, struct zygote_birth *b)
 		return -errno;
 	AUTO(fd) int theirs = sock[1];
 	AUTO(fd) int ours = sock[0];
-	*cfg = (struct zygote_config){p->orphans_of, 1, 1, ""};
+	*cfg = (struct zygote_config){p->orphans_of, 1, 1, p->answers != NULL, ""};
 	host_oom_score_raised(cfg->oom_score);
-	b->first = zygote_vfork(theirs, b->space->arena_fd, exe, cfg->sentry);
+	b->first = zygote_vfork(theirs, b->space->arena_fd, exe, p->answers_fd, cfg->sentry);
 	if (b->first < 0)
 		return -errno;
 	b->sock = steal_fd(&ours);
@@ -216,6 +221,7 @@ int zygote_start(struct platform *p)
 	if (r)
 		return r;
 	p->process_vm = memory_probe(s);
+	answers_started(p);
 	log_debug("stub: listener %d, userns %u, vdso %#lx, fp %zu bytes, process_vm %d", p->listener,
 		  h.userns, (unsigned long)h.vdso, p->fp_size, p->process_vm);
 	space_put(s);

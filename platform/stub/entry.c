@@ -365,6 +365,8 @@ void stub_fast(uint64_t *regs)
 	if (needs_frame(s, regs[REG_RAX]))
 		stub_trap();
 	call_begins(s, regs);
+	if (stub_answer_path(s, regs))
+		return;
 	fast_report(s, SIGSYS);
 }
 
@@ -399,23 +401,36 @@ static int inside(struct slot *s, int *signo, struct ucontext *uc)
 	return *signo != SIGTRAP; /* single steps */
 }
 
+/* A call of the guest that trapped, answered or copied ahead. */
+static int trapped_answer(struct slot *s, uint64_t *regs)
+{
+	int may = s->untold < STUB_ANSWERS_UNTOLD, done = may && answer(s, regs);
+
+	if (!done) {
+		call_begins(s, regs);
+		done = may && stub_answer_path(s, regs);
+	}
+	s->untold += done;
+	return done;
+}
+
 void stub_handler(int signo, void *info, uint64_t uc)
 {
 	struct slot *s = slot_of(uc);
 	struct ucontext *u = (struct ucontext *)uc;
+	uint64_t *regs = (uint64_t *)&u->uc_mcontext;
 
 	if (u->uc_mcontext.rip - STUB_TEXT < STUB_TEXT_SIZE) {
 		if (!inside(s, &signo, u))
 			return;
-	} else if (signo == SIGSYS && s->untold < STUB_ANSWERS_UNTOLD &&
-		   answer(s, (uint64_t *)&u->uc_mcontext)) {
-		s->untold++;
+		/* A frame that was asked for later: the window is in use already. */
+		if (signo == SIGSYS && s->state != SLOT_FRAME)
+			call_begins(s, regs);
+	} else if (signo == SIGSYS && trapped_answer(s, regs)) {
 		return;
 	}
+	s->unheard = s->untold;
 	s->untold = 0;
-	/* A frame that was asked for later: the window is in use already. */
-	if (signo == SIGSYS && s->state != SLOT_FRAME)
-		call_begins(s, (uint64_t *)&u->uc_mcontext);
 	s->signo = signo;
 	s->uc = uc;
 	s->info = (uint64_t)info;

@@ -6,6 +6,8 @@
  *	                             `syscall` instructions reach the host
  *	STUB_BOOT    0x7ffe18000000  the zygote's first stack; gone before any guest
  *	STUB_VDSO    0x7ffe20000000  the host's vvar and vDSO, moved here
+ *	STUB_PATHS   0x7ffe40000000  answers to calls with paths, shared by all stubs of a
+ *	                             sandbox, r-- for them (answers.h)
  *	STUB_ARENA   0x7ffe80000000  the arena: SLOT_MAX slots, shared with the sentry,
  *	STUB_ARENA_END 0x7fff00000000  memory touched lazily
  *
@@ -31,6 +33,8 @@
 #define STUB_BOOT_SIZE 0x20000UL
 #define STUB_VDSO 0x7ffe20000000UL
 #define STUB_VDSO_SIZE 0x100000UL
+#define STUB_PATHS 0x7ffe40000000UL
+#define STUB_PATHS_SIZE 0x100000UL
 #define STUB_ARENA 0x7ffe80000000UL
 #define STUB_ARENA_END 0x7fff00000000UL
 #define STUB_ARENA_SIZE (STUB_ARENA_END - STUB_ARENA)
@@ -206,6 +210,8 @@ struct slot {
 	/* What the stub answers by itself, while `answers` is set. */
 	uint32_t answers;
 	uint32_t tgid, tid, ppid, uid, euid, gid, egid;
+	uint32_t place; /* of answers.h; 0: no answers to calls with paths */
+	uint64_t cred;	/* credentials as a number, for the same */
 	/* Pieces to copy out before the guest goes on: their number << 16, and where in the slot
 	 * the first begins, in units of SLOT_UNIT. */
 	uint32_t out;
@@ -213,6 +219,7 @@ struct slot {
 	_Alignas(64) uint64_t self;
 	/* the stub's own */
 	uint32_t untold; /* traps answered since the last that was let through */
+	uint32_t unheard; /* what it was when a trap was let through */
 	uint32_t sent_signal; /* the last call may have made a signal pending */
 	/* Pieces that the call reads, copied to the window: their number << 16, and where in the slot
 	 * they end, in units of SLOT_UNIT. */
@@ -242,11 +249,15 @@ struct zygote_hello {
 	uint64_t vdso;	   /* address, or 0 */
 };
 
+/* Of the zygote, when it begins. */
+#define STUB_PATHS_FD 3
+
 /* What the sentry tells the zygote, at the start of slot 0's window. */
 struct zygote_config {
 	uint32_t sentry; /* the process with whose end stubs are to end, or 0 */
 	uint32_t want_listener;
 	uint32_t want_userns;
+	uint32_t want_paths; /* descriptor STUB_PATHS_FD is what goes to STUB_PATHS */
 	char oom_score[8]; /* for /proc/self/oom_score_adj; empty: leave that alone */
 };
 /* The zygote's exit status when the host's random layout lies in the way: start it again. */

@@ -326,6 +326,10 @@ static _Noreturn void zygote_main(void *arg)
 		die(2);
 	sys3(__NR_madvise, STUB_ARENA, STUB_ARENA_SIZE, 10 /* MADV_DONTFORK */);
 	b->cfg = *(struct zygote_config *)(STUB_ARENA + SLOT_WINDOW);
+	if (b->cfg.want_paths &&
+	    sys6(__NR_mmap, STUB_PATHS, STUB_PATHS_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED,
+		 STUB_PATHS_FD, 0) != (long)STUB_PATHS)
+		die(2);
 	oom_score_raise(b);
 	confine(b);
 	b->hello.magic = ZYGOTE_MAGIC;

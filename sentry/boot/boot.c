@@ -32,6 +32,7 @@
 #include "sentry/launch/control.h"
 #include "sentry/mm/patch.h"
 #include "sentry/strace/strace.h"
+#include "sentry/syscalls/fs_answer.h"
 #include "vfs/cred.h"
 #include "vfs/dirent.h"
 #include "vfs/dirent_cache.h"
@@ -147,7 +148,10 @@ static int start_kernel(struct boot *b)
 
 	default_rlimits(b->rlimits, kcfg.nofile_max);
 	r = kernel_init(&kcfg, platform_lookup(b->cfg->platform), b->cfg->started);
-	return r ? report(b->cfg, EXIT_SENTRY, "cannot start the kernel: %s", strerror(-r)) : 0;
+	if (r)
+		return report(b->cfg, EXIT_SENTRY, "cannot start the kernel: %s", strerror(-r));
+	fs_answers_init();
+	return 0;
 }
 
 static int go_on_with_platform(struct boot *b)

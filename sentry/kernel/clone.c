@@ -80,6 +80,7 @@ int task_clone_mounts(struct mount_ns *ns, struct fs_context *fs, struct mount_n
 
 		fs->root = root;
 		fs->cwd = cwd;
+		fs_context_moved(fs, true, true);
 		root = old_root;
 		cwd = old_cwd;
 	}
@@ -415,6 +416,8 @@ static int child_birth(struct task *c, struct task *t, const struct clone_args_k
 			.gid = c->cred->gid,
 			.egid = c->cred->egid,
 			.answers_allowed = t->identity.answers_allowed,
+			.cred = c->cred->id,
+			.place = c->fs->place,
 		},
 	};
 	struct pf_thread *pt;

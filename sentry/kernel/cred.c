@@ -15,9 +15,10 @@ void task_set_cred(struct task *t, struct cred *c)
 	bool privileges = old->euid != c->euid || old->egid != c->egid || old->fsuid != c->fsuid ||
 			  old->fsgid != c->fsgid ||
 			  !caps_within(c->cap_permitted, old->cap_permitted);
-	bool ids = old->uid != c->uid || old->euid != c->euid || old->gid != c->gid ||
-		   old->egid != c->egid;
+	bool told;
 
+	cred_keep_id(c, old);
+	told = old->id == c->id;
 	{
 		AUTO_LOCK(&kernel->tasks_lock);
 		if (privileges) {
@@ -32,7 +33,7 @@ void task_set_cred(struct task *t, struct cred *c)
 		t->cred = c;
 		cred_put(old);
 	}
-	if (ids && t->pt)
+	if (!told && t->pt)
 		task_publish(t);
 }
 

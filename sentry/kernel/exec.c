@@ -123,6 +123,7 @@ static void cred_commit(struct task *t, struct cred *c, bool secure, bool readab
 	bool changed = old->euid != c->euid || old->egid != c->egid ||
 		       (c->cap_permitted & ~old->cap_permitted);
 
+	cred_keep_id(c, old);
 	AUTO_LOCK(&kernel->tasks_lock);
 	if (changed || secure)
 		t->pdeathsig = 0;

@@ -1,7 +1,39 @@
 #include "sentry/kernel/fs_context.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+
+#include "sentry/kernel/kernel.h"
+
+static uint64_t id_new(void)
+{
+	static atomic_uint_least64_t last;
+
+	return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+}
+
+static void place_begin(struct fs_context *c)
+{
+	if (kernel->pf_ops && kernel->pf_ops->place_new)
+		c->place = kernel->pf_ops->place_new(kernel->platform);
+}
+
+static void place_set(struct fs_context *c)
+{
+	if (c->place)
+		kernel->pf_ops->place_set(kernel->platform, c->place, c->root_id, c->cwd_id);
+}
+
+void fs_context_moved(struct fs_context *c, bool root, bool cwd)
+{
+	if (root)
+		c->root_id = id_new();
+	/* A walk from cwd may meet the root: a link, "..". */
+	if (root || cwd)
+		c->cwd_id = id_new();
+	place_set(c);
+}
 
 int fs_context_new(const struct path *root, const struct path *cwd, uint32_t umask,
 		   struct fs_context **out)
@@ -17,15 +49,24 @@ int fs_context_new(const struct path *root, const struct path *cwd, uint32_t uma
 	path_get(&c->root);
 	path_get(&c->cwd);
 	c->umask = umask;
+	place_begin(c);
+	fs_context_moved(c, true, true);
 	*out = c;
 	return 0;
 }
 
 int fs_context_clone(struct fs_context *c, struct fs_context **out)
 {
-	AUTO_LOCK(&c->mu);
+	int err;
 
-	return fs_context_new(&c->root, &c->cwd, c->umask, out);
+	AUTO_LOCK(&c->mu);
+	err = fs_context_new(&c->root, &c->cwd, c->umask, out);
+	if (err < 0)
+		return err;
+	(*out)->root_id = c->root_id;
+	(*out)->cwd_id = c->cwd_id;
+	place_set(*out);
+	return 0;
 }
 
 struct fs_context *fs_context_get(struct fs_context *c)
@@ -40,6 +81,8 @@ void fs_context_put(struct fs_context *c)
 		return;
 	path_put(&c->root);
 	path_put(&c->cwd);
+	if (c->place)
+		kernel->pf_ops->place_free(kernel->platform, c->place);
 	mutex_destroy(&c->mu);
 	free(c);
 }

@@ -142,6 +142,8 @@ void task_publish(struct task *t)
 		.gid = t->cred->gid,
 		.egid = t->cred->egid,
 		.answers_allowed = answers_allowed(t),
+		.cred = t->cred->id,
+		.place = t->fs->place,
 	};
 	if (t->pt)
 		kernel->pf_ops->publish(t->pt, &t->identity);

@@ -8,6 +8,7 @@
 #include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/task.h"
 #include "sentry/strace/strace.h"
+#include "sentry/syscalls/fs_answer.h"
 #include "sentry/syscalls/syscalls.h"
 
 #define CASE_FULL(nr, name, ...)                                                                   \
@@ -76,8 +77,10 @@ int64_t syscall_dispatch(struct task *t, uint64_t nr, const uint64_t args[6])
 	if (traced)
 		strace_enter(t, nr, args);
 	t->late = kernel->pf_ops->late_buffer && writes_late(nr);
+	fs_answer_begin(t, nr);
 	if (!t->seccomp || seccomp_allows(t, nr, args, &result))
 		result = syscall_call(t, nr, args);
+	fs_answer_end(t, nr, args, result);
 	t->late = false;
 	if (traced)
 		strace_exit(t, nr, args, result);

@@ -102,6 +102,7 @@ static void context_set(struct task *t, struct path *slot, const struct path *p)
 	mutex_lock(&t->fs->mu);
 	old = *slot;
 	*slot = *p;
+	fs_context_moved(t->fs, slot == &t->fs->root, slot == &t->fs->cwd);
 	mutex_unlock(&t->fs->mu);
 	path_put(&old);
 }

@@ -184,6 +184,7 @@ static void move_context(struct task *t, const struct path *from, const struct p
 		*slots[i] = *to;
 		path_get(to);
 	}
+	fs_context_moved(t->fs, true, true);
 	mutex_unlock(&t->fs->mu);
 	path_put(&old[0]);
 	path_put(&old[1]);

@@ -5,6 +5,7 @@
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/fs_context.h"
 #include "sentry/mm/usercopy.h"
+#include "sentry/syscalls/fs_answer.h"
 
 int at_begin(struct task *t, int dirfd, struct gptr path, bool empty_ok, struct at_path *a)
 {
@@ -12,6 +13,7 @@ int at_begin(struct task *t, int dirfd, struct gptr path, bool empty_ok, struct 
 
 	if (r < 0)
 		return r;
+	fs_answer_path(a->path);
 	if (!a->path[0] && !empty_ok)
 		return -ENOENT;
 	/* An absolute path makes dirfd irrelevant, even a bad one. */
@@ -55,6 +57,7 @@ int at_resolve(struct task *t, int dirfd, struct gptr path, unsigned flags, stru
 		r = copy_path_from_guest(t, buf, path);
 	if (r < 0)
 		return r;
+	fs_answer_path(buf);
 	if (!buf[0]) {
 		if (!(flags & WALK_EMPTY_PATH))
 			return -ENOENT;

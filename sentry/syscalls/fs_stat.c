@@ -8,6 +8,7 @@
 
 #include "abi/linux/stat.h"
 #include "sentry/mm/usercopy.h"
+#include "sentry/syscalls/fs_answer.h"
 #include "sentry/syscalls/fs_path.h"
 #include "sentry/syscalls/syscalls.h"
 #include "vfs/dirent.h"
@@ -38,6 +39,7 @@ static int64_t put_stat(struct task *t, struct gptr dst, const struct vfs_attr *
 		.st_ctime_nsec = (uint64_t)a->ctime.tv_nsec,
 	};
 
+	fs_answer_data(&st, sizeof(st), a->fixed);
 	return put_guest(t, dst, &st);
 }
 
@@ -129,6 +131,7 @@ int64_t sys_statx(struct task *t, int dirfd, struct gptr path, unsigned int flag
 	sx.stx_dev_major = linux_major(a.dev);
 	sx.stx_dev_minor = linux_minor(a.dev);
 	sx.stx_mnt_id = (uint64_t)p.mount->id;
+	fs_answer_data(&sx, sizeof(sx), a.fixed);
 	return put_guest(t, buf, &sx);
 }
 
@@ -243,6 +246,7 @@ int64_t sys_readlinkat(struct task *t, int dirfd, struct gptr path, struct gptr 
 	if (r < 0)
 		return r == -EINVAL && !at.path[0] ? -ENOENT : r;
 	len = strlen(target);
+	fs_answer_data(target, len, true);
 	if (len > (size_t)bufsiz)
 		len = (size_t)bufsiz;
 	r = copy_to_guest(t, buf, target, len);

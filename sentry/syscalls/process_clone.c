@@ -185,6 +185,7 @@ static int unshare_fs(struct task *t)
 		old = t->fs;
 		t->fs = copy;
 	}
+	task_publish(t);
 	fs_context_put(old);
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "vfs/changes.h"
 #include "vfs/file.h"
 #include "vfs/overlay/overlay_impl.h"
 #include "vfs/vfs.h"
@@ -325,6 +326,7 @@ void ovl_set_upper(struct ovl_inode *oi, struct inode *upper)
 
 	AUTO_LOCK(&o->mu);
 	atomic_store_explicit(&oi->upper, upper, memory_order_release);
+	vfs_changed(oi->i.fs);
 	oi->in_upper =
 		htable_insert(&o->by_upper, &oi->upper_node, hash_u64((uintptr_t)upper)) == 0;
 }
@@ -396,6 +398,7 @@ int ovl_getattr(struct inode *inode, struct vfs_attr *out)
 		return r;
 	out->ino = inode->ino;
 	out->dev = inode->fs->dev;
+	out->fixed = !upper && real->fs->attr_fixed;
 	if (inode_type(inode) == S_IFDIR) {
 		if (oi->nlowers + (upper != NULL) > 1 && out->nlink)
 			out->nlink = 1; /* merged: nobody knows, as Linux says it */

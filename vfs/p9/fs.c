@@ -113,6 +113,7 @@ int p9fs_new_on(struct p9_client *client, const struct p9fs_options *opts, struc
 	fs->shown_type = opts->shown_type ? opts->shown_type : "ext4";
 	fs->caches = true;
 	fs->readonly = opts->readonly;
+	fs->attr_fixed = p->exclusive && (opts->readonly || opts->lower);
 	fs->lower = opts->lower;
 	err = root_new(p, &root);
 	if (err) {

@@ -1,0 +1,111 @@
+/* Which results of calls with paths are kept for the stubs (platform/stub/answers.h).
+ *
+ * One that comes from a single walk through the caches alone (vfs/changes.h): what it depends on is counted
+ * then. The first walk to a name asks a file system, so the second fills in, and the third is answered in
+ * the stub. Attributes are kept only of file systems where nobody writes, since writing is not counted. */
+#include "sentry/syscalls/fs_answer.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "abi/linux/stat.h"
+#include "abi/linux/unistd.h"
+#include "sentry/kernel/fs_context.h"
+#include "sentry/kernel/kernel.h"
+#include "sentry/kernel/task.h"
+#include "vfs/changes.h"
+#include "vfs/cred.h"
+
+enum { PATH_KEPT = 256, DATA_KEPT = sizeof(struct linux_statx) };
+
+static _Thread_local struct {
+	bool on;
+	bool lasting;
+	size_t path_len, data_len;
+	uint64_t before[VFS_CHANGES];
+	char path[PATH_KEPT];
+	uint8_t data[DATA_KEPT];
+} call;
+
+static bool answered[LINUX_NR_MAX + 1];
+
+void fs_answers_init(void)
+{
+	unsigned n;
+	_Atomic uint64_t *words =
+		kernel->pf_ops->changes ? kernel->pf_ops->changes(kernel->platform, &n) : NULL;
+
+	if (!words || n < VFS_CHANGES)
+		return;
+	vfs_changes_keep_at(words);
+	for (uint64_t nr = 0; nr <= LINUX_NR_MAX; nr++)
+		answered[nr] = kernel->pf_ops->may_answer(nr);
+}
+
+void fs_answer_begin(struct task *t, uint64_t nr)
+{
+	call.on = nr <= LINUX_NR_MAX && answered[nr] && t->identity.answers_allowed && t->identity.place;
+	if (!call.on)
+		return;
+	call.path_len = call.data_len = 0;
+	call.lasting = true;
+	walk_seen.walks = 0;
+	for (int i = 0; i < VFS_CHANGES; i++)
+		call.before[i] = atomic_load_explicit(&vfs_changes[i], memory_order_acquire);
+}
+
+void fs_answer_path(const char *path)
+{
+	if (!call.on)
+		return;
+	call.path_len = strnlen(path, PATH_KEPT);
+	memcpy(call.path, path, call.path_len);
+}
+
+void fs_answer_data(const void *data, size_t n, bool lasting)
+{
+	if (!call.on)
+		return;
+	call.lasting = lasting && n <= DATA_KEPT;
+	call.data_len = call.lasting ? n : 0;
+	memcpy(call.data, data, call.data_len);
+}
+
+/* Of an open, only that there is nothing: what else may come in its way is not all of the walk. */
+static bool keeps(uint64_t nr, int64_t result)
+{
+	bool opens = nr == __NR_open || nr == __NR_openat;
+
+	if (walk_seen.walks != 1 || !walk_seen.pure || !call.lasting)
+		return false;
+	if (walk_seen.result < 0)
+		return result == walk_seen.result &&
+		       (result == -ENOENT || result == -ENOTDIR || result == -EACCES);
+	return !opens && (result >= 0 || result == -EINVAL || result == -EACCES || result == -EROFS);
+}
+
+void fs_answer_end(struct task *t, uint64_t nr, const uint64_t args[6], int64_t result)
+{
+	struct pf_answer a = {
+		.nr = nr,
+		.args = args,
+		.cred = t->identity.cred,
+		.place = t->identity.place,
+		.path = call.path,
+		.path_len = call.path_len,
+		.result = result,
+		.data = call.data,
+		.data_len = result < 0 ? 0 : call.data_len,
+		.of = walk_seen.of,
+	};
+
+	if (!call.on)
+		return;
+	call.on = false;
+	if (!call.path_len || call.path_len == PATH_KEPT || !keeps(nr, result))
+		return;
+	for (int i = 0; i < VFS_CHANGES; i++)
+		if (a.of & 1u << i)
+			a.changed += call.before[i];
+	kernel->pf_ops->answer(kernel->platform, &a);
+}
