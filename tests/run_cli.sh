@@ -85,6 +85,21 @@ run workdir 0 '/usr/lib' '' -w /usr/lib pwd
 run cwd 0 "$dir" '' pwd
 run writes-vanish 0 'new' '' sh -c 'echo new >vanishes; cat vanishes'
 check writes-vanished 1 '' - cat "$dir/vanishes"
+printf 12345 >old && chmod 640 old
+run old-file-changed 0 '5,5,5,9,640,600' '' /usr/bin/python3 -c '
+import os
+s = lambda: os.stat("old").st_size
+m = lambda: oct(os.stat("old").st_mode & 0o777)[2:]
+out = [s(), s(), s()]
+open("old", "a").write("6789")
+out += [s(), m()]
+os.chmod("old", 0o600)
+print(*out, m(), sep=",")'
+check volume-changed-outside 0 "$(printf 'no\nyes\n4')" '' sh -c "mkdir -p seen; '$sentry' exec -v '$dir/seen:/seen' sh -c '
+	for i in 1 2 3 4 5 6; do test -e /seen/f; done; test -e /seen/f || echo no
+	echo >/seen/go; until test -e /seen/f; do sleep 0.05; done; echo yes
+	for i in 1 2 3 4 5 6; do stat -c %s /seen/f >/dev/null; done; stat -c %s /seen/f' &
+	until test -e seen/go; do sleep 0.05; done; printf 1234 >seen/t; mv seen/t seen/f; wait"
 run read-only 2 '' '*Read-only file system*' --read-only sh -c 'echo x >/usr/new'
 other=$(mktemp -d "$dir.XXXXXX") && chmod 755 "$other"
 run nothing-else-of-the-host 2 '' '*No such file*' ls "$other"
