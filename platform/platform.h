@@ -113,7 +113,7 @@ struct pf_answer {
 	int64_t result;
 	const void *data; /* what the call wrote; if its result is the length, all that could be read */
 	size_t data_len;
-	uint16_t of;	  /* the counters of changes() that it depends on, a bit each */
+	uint32_t of;	  /* the counters of changes() that it depends on, a bit each */
 	uint64_t changed; /* their sum, taken before the call looked at anything */
 };
 

@@ -15,7 +15,7 @@
 struct fs;
 struct inode;
 
-#define VFS_CHANGES 16
+#define VFS_CHANGES 32
 #define VFS_CHANGES_MOUNTS 0
 
 extern _Atomic uint64_t *vfs_changes;
@@ -31,6 +31,6 @@ struct walk_seen {
 	unsigned walks; /* since then */
 	bool pure;
 	int result;
-	uint16_t of; /* a bit for each counter */
+	uint32_t of; /* a bit for each counter */
 };
 extern _Thread_local struct walk_seen walk_seen;

@@ -150,7 +150,7 @@ static bool is_dotdot(const char *name, size_t len)
  * for others' eyes. */
 static void depends(struct walker *w, const struct dirent *d, const struct inode *i, uint32_t mode)
 {
-	w->seen.of |= (uint16_t)(1u << d->fs->changes);
+	w->seen.of |= 1u << d->fs->changes;
 	w->seen.pure &= !i->ops->revalidate && !i->ops->permission &&
 			(!S_ISDIR(mode) || (mode & (S_IROTH | S_IXOTH)) == (S_IROTH | S_IXOTH));
 }

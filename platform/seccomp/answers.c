@@ -109,7 +109,7 @@ static struct answer *choose(struct platform *p, const struct answer_key *k)
 		if (answer_is(&set[i], k))
 			return &set[i];
 	for (unsigned i = 0; i < ANSWER_WAYS; i++)
-		if (!answer_holds(p->answers, &set[i]))
+		if (!set[i].path_len || !answer_holds(p->answers, &set[i]))
 			return &set[i];
 	return &set[p->answers_turn++ % ANSWER_WAYS];
 }
@@ -140,7 +140,7 @@ void seccomp_answer(struct platform *p, const struct pf_answer *a)
 	e->changed = a->changed;
 	e->of = a->of;
 	e->result = (int32_t)a->result;
-	e->data_len = (uint16_t)a->data_len;
+	e->data_len = (uint32_t)a->data_len;
 	memcpy(e->data, a->data, a->data_len);
 	e->path_len = k.path_len;
 	memcpy(e->path, k.path, k.path_len);

@@ -18,7 +18,7 @@
 
 #include "platform/stub/layout.h"
 
-#define ANSWER_CHANGES 16
+#define ANSWER_CHANGES 32
 #define ANSWER_PLACES 4096
 #define ANSWER_SETS 512
 #define ANSWER_WAYS 2
@@ -31,10 +31,10 @@ struct answer {
 	uint32_t x, y; /* the other arguments that the answer depends on */
 	uint64_t cred, place;
 	uint64_t changed; /* the sum of the counters that it depends on */
+	uint32_t of; /* which counters those are, a bit each */
+	uint32_t data_len; /* of what the call writes, beside its result */
 	int32_t result;
-	uint16_t of;	   /* which counters those are, a bit each */
-	uint16_t data_len; /* of what the call writes, beside its result */
-	uint64_t path_len;
+	uint32_t path_len;
 	char path[ANSWER_PATH];
 	uint64_t data[ANSWER_DATA / 8];
 };

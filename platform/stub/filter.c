@@ -11,7 +11,8 @@
  *
  * - mmap, munmap, mprotect, mremap, madvise: its own memory. Mapping over the stub or the arena
  *   ends in a dead or a silent stub, which is the guest's loss. The arena can't be resized
- *   (sealed), so the sentry's view of it stays valid. No call that pins, merges or pages out.
+ *   (sealed), so the sentry's view of it stays valid, and the answers of all stubs (STUB_PATHS) can't be
+ *   mapped for writing (sealed). No call that pins, merges or pages out.
  * - recvmsg, dup3, close, close_range: besides K, there are descriptors in the table for the moment
  *   between recvmsg and close, to be mapped, and a few that are kept to be read: of regular files,
  *   read-only, as long as the guest has the file open for reading (sentry/mm/fetch.c).

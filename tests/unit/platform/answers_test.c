@@ -67,7 +67,7 @@ static bool answered(struct pf_space *s, struct pf_thread *t, uint64_t nr, const
 }
 
 static void keep(uint64_t nr, const uint64_t *args, const char *path, int64_t result, const void *data,
-		 size_t n, uint16_t of)
+		 size_t n, uint32_t of)
 {
 	struct pf_answer a = {
 		.nr = nr,

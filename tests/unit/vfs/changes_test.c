@@ -29,7 +29,7 @@ static struct walk_seen seen(const char *path)
 	return walk_seen;
 }
 
-static uint64_t sum_of(uint16_t of)
+static uint64_t sum_of(uint32_t of)
 {
 	uint64_t sum = 0;
 
