@@ -108,7 +108,7 @@ static ssize_t do_write(struct file *f, struct uio *src, uint64_t off, uint64_t 
 		return -EINVAL;
 	clip(src);
 	if (off < FILE_HERE && f->mode & FILE_SEEKABLE && off > INT64_MAX - src->resid)
-		return off > INT64_MAX ? -EINVAL : -EFBIG;
+		return -EINVAL;
 	if (regular) {
 		int r;
 
@@ -185,9 +185,9 @@ static int64_t seek_generic(struct file *f, int64_t off, int whence)
 			return seek_in_size(a.size, off, whence);
 		base = (int64_t)a.size;
 	}
-	if (__builtin_add_overflow(base, off, &off))
-		return -EOVERFLOW;
-	return off < 0 ? -EINVAL : off;
+	if (__builtin_add_overflow(base, off, &off) || off < 0)
+		return -EINVAL;
+	return off;
 }
 
 int64_t file_seek(struct file *f, int64_t off, int whence)

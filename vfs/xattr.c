@@ -30,12 +30,17 @@ static int check(const struct path *p, const struct cred *cred, const char *name
 		if (r < 0)
 			return r;
 	}
+	if (in_space(name, "security.") && mask & MAY_WRITE)
+		return cred_capable(cred, strcmp(name, "security.capability") ? CAP_SYS_ADMIN
+									      : CAP_SETFCAP)
+			       ? 0
+			       : -EPERM;
 	if (in_space(name, "security.") || in_space(name, "system."))
 		return !(mask & MAY_WRITE) || inode_owner_or_capable(i, cred) ? 0 : -EPERM;
 	if (in_space(name, "trusted."))
 		return cred_capable(cred, CAP_SYS_ADMIN) ? 0 : mask & MAY_WRITE ? -EPERM : -ENODATA;
 	if (!in_space(name, "user."))
-		return -EOPNOTSUPP;
+		return strcmp(name, "user.") ? -EOPNOTSUPP : -EINVAL;
 	if (type != S_IFREG && type != S_IFDIR)
 		return mask & MAY_WRITE ? -EPERM : -ENODATA;
 	if (type == S_IFDIR && mask & MAY_WRITE && atomic_load(&i->mode) & S_ISVTX &&

@@ -246,11 +246,11 @@ static int64_t seek_own(struct host_inode *hi, struct file *f, int64_t off, int 
 	switch (whence) {
 	case SEEK_CUR:
 		if (__builtin_add_overflow((int64_t)f->pos, off, &off))
-			return -EOVERFLOW;
+			return -EINVAL;
 		break;
 	case SEEK_END:
 		if (__builtin_add_overflow(size, off, &off))
-			return -EOVERFLOW;
+			return -EINVAL;
 		break;
 	case SEEK_DATA:
 	case SEEK_HOLE:

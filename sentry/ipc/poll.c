@@ -239,7 +239,6 @@ int64_t sys_ppoll(struct task *t, struct gptr fds, unsigned int nfds, struct gpt
 
 /* ---- select --------------------------------------------------------------------------------- */
 
-#define SELECT_MAX (1 << 20) /* NR_OPEN: no descriptor lies beyond */
 #define SELECT_SMALL 8	     /* words of a set kept on the stack: 512 descriptors */
 
 /* What counts as readable, writable, exceptional: as poll(2) says select maps its sets. */
@@ -374,8 +373,9 @@ static int64_t do_select(struct task *t, int nfds, struct select_sets *s, uint64
 
 	if (nfds < 0)
 		return -EINVAL;
-	if (nfds > SELECT_MAX)
-		nfds = SELECT_MAX;
+	/* What can't be open is not looked at, as on Linux. */
+	if (nfds > fdtable_span(t->files))
+		nfds = fdtable_span(t->files);
 	r = sets_read(t, s, nfds);
 	if (!r)
 		r = select_sets_wait(t, s, deadline);

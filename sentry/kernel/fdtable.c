@@ -375,6 +375,12 @@ int fdtable_count(struct fdtable *t)
 	return t->count;
 }
 
+int fdtable_span(struct fdtable *t)
+{
+	AUTO_LOCK(&t->mu);
+	return (int)t->size;
+}
+
 bool fdtable_is_shared(struct fdtable *t)
 {
 	return ref_count(&t->ref) > 1;

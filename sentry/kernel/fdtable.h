@@ -31,3 +31,5 @@ int fdtable_set_cloexec(struct fdtable *t, int fd, bool on);
 /* The lowest descriptor in use that is >= fd, or -1: for /proc/pid/fd. */
 int fdtable_next(struct fdtable *t, int fd);
 int fdtable_count(struct fdtable *t);
+/* No descriptor is or has been as high as this. */
+int fdtable_span(struct fdtable *t);

@@ -337,13 +337,12 @@ static int wait_deadline(struct task *t, int cmd, bool realtime, struct gptr tim
 
 static bool takes_realtime(int cmd)
 {
-	return cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET || cmd == FUTEX_WAIT_REQUEUE_PI ||
-	       cmd == FUTEX_LOCK_PI2;
+	return cmd == FUTEX_WAIT_BITSET || cmd == FUTEX_WAIT_REQUEUE_PI || cmd == FUTEX_LOCK_PI2;
 }
 
 static bool takes_timeout(int cmd)
 {
-	return takes_realtime(cmd) || cmd == FUTEX_LOCK_PI;
+	return takes_realtime(cmd) || cmd == FUTEX_WAIT || cmd == FUTEX_LOCK_PI;
 }
 
 int64_t sys_futex(struct task *t, struct gptr uaddr, int op, unsigned int val, struct gptr timeout,

@@ -49,7 +49,7 @@ static const struct file_ops pidfd_ops = {
 int pidfd_new(struct task *t, struct thread_group *tg, int flags, struct file **out)
 {
 	int err = file_new_anon("anon_inode:[pidfd]", &pidfd_ops, thread_group_get(tg),
-				O_RDWR | flags, 0, t->cred, out);
+				O_RDWR | flags, FILE_READ | FILE_WRITE, t->cred, out);
 
 	if (err < 0)
 		thread_group_put(tg);

@@ -15,7 +15,7 @@
 #define MAP_KNOWN                                                                                  \
 	(MAP_TYPE | MAP_FIXED | MAP_ANONYMOUS | MAP_32BIT | MAP_GROWSDOWN | MAP_DENYWRITE |        \
 	 MAP_EXECUTABLE | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK |   \
-	 MAP_HUGETLB | MAP_FIXED_NOREPLACE | (0x3fU << MAP_HUGE_SHIFT))
+	 MAP_HUGETLB | MAP_FIXED_NOREPLACE | (31U << MAP_HUGE_SHIFT))
 #define MAP_UNINITIALIZED_GUEST 0x4000000
 #define PERSONALITY_READ_IMPLIES_EXEC 0x0400000
 
@@ -67,7 +67,7 @@ static int check_locked_limit(struct mm_op *op, uint64_t len)
 /* Where the mapping goes, or -errno. */
 static int64_t choose_address(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t flags)
 {
-	uint64_t hint = page_up(addr);
+	uint64_t hint = page_down(addr);
 
 	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
 		if (addr & ~GUEST_PAGE_MASK)

@@ -32,7 +32,7 @@ static void set_locked(struct mm_op *op, uint64_t start, uint64_t end, uint32_t 
 
 int mm_mlock(struct task *t, uint64_t addr, uint64_t len, bool lock, bool onfault)
 {
-	uint64_t start = page_down(addr), end = page_up(addr + len);
+	uint64_t start = page_down(addr), end = start + page_up(len + (addr - start));
 	bool covered;
 	int err;
 
@@ -40,7 +40,7 @@ int mm_mlock(struct task *t, uint64_t addr, uint64_t len, bool lock, bool onfaul
 	mm_op_begin(&op, t);
 	if (lock && !op.may_lock && op.rlim_memlock == 0)
 		return -EPERM;
-	if (end < start || addr + len < addr)
+	if (end < start)
 		return -EINVAL;
 	if (lock && !op.may_lock &&
 	    op.m->locked_pages * GUEST_PAGE_SIZE + unlocked_bytes(&op, start, end) >

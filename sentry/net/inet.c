@@ -455,10 +455,10 @@ static int inet_create(struct task *t, int domain, int type, int protocol, struc
 	struct lsock *s;
 
 	if (type == SOCK_RAW)
-		return task_capable(t, CAP_NET_RAW) ? -EPROTONOSUPPORT : -EPERM;
+		return !protocol || task_capable(t, CAP_NET_RAW) ? -EPROTONOSUPPORT : -EPERM;
 	if (type != SOCK_STREAM && type != SOCK_DGRAM)
 		return -ESOCKTNOSUPPORT;
-	if (type == SOCK_DGRAM && (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6))
+	if (type == SOCK_DGRAM && protocol == (domain == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6))
 		return -EACCES;
 	if (!protocol)
 		protocol = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;

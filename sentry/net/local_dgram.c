@@ -275,7 +275,9 @@ ssize_t lsock_dgram_send(struct lsock *s, struct sock_msg *m)
 	if (m->flags & MSG_OOB)
 		return -EOPNOTSUPP;
 	err = socket_take_error(&s->sk);
-	if (!err && s->shut & LSOCK_SHUT_WR)
+	if (err)
+		return err;
+	if (s->shut & LSOCK_SHUT_WR)
 		err = -EPIPE;
 	if (!err)
 		err = size_check(s, m);

@@ -191,8 +191,6 @@ int scm_from_guest(struct task *t, struct gptr control, uint64_t len, struct scm
 
 	if (len > CONTROL_MAX)
 		return -ENOBUFS;
-	if (len < sizeof(struct linux_cmsghdr))
-		return 0;
 	buf = malloc(len);
 	if (!buf)
 		return -ENOBUFS;

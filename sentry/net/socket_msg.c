@@ -219,6 +219,8 @@ int64_t sys_recvfrom(struct task *t, int fd, struct gptr buf, uint64_t len, unsi
 
 static int msghdr_check(const struct linux_msghdr *h)
 {
+	if (h->msg_name && h->msg_namelen < 0)
+		return -EINVAL;
 	if (h->msg_iovlen > LINUX_UIO_MAXIOV)
 		return -EMSGSIZE;
 	return 0;
@@ -241,7 +243,7 @@ static int64_t send_msghdr(struct task *t, struct file *f, const struct linux_ms
 			return r;
 	}
 	scm_cred_of(t, &m.scm.cred);
-	if (h->msg_control) {
+	if (h->msg_controllen) {
 		r = scm_from_guest(t, gptr(h->msg_control), h->msg_controllen, &m.scm);
 		if (r)
 			return r;
@@ -286,8 +288,6 @@ static int put_msg_name(struct task *t, struct linux_msghdr *h, const struct soc
 
 	if (!h->msg_name)
 		return 0;
-	if (h->msg_namelen < 0)
-		return -EINVAL;
 	if (n > (uint32_t)h->msg_namelen)
 		n = (uint32_t)h->msg_namelen;
 	h->msg_namelen = (int32_t)name->len;

@@ -122,8 +122,6 @@ static int64_t do_rw(struct task *t, struct file *f, struct uio *u, const uint64
 		return -EOPNOTSUPP;
 	if (rwf & RWF_NOAPPEND)
 		return -EOPNOTSUPP;
-	if (rwf & RWF_APPEND && !write)
-		return -EOPNOTSUPP;
 	if (!write)
 		return file_read_wait(t, f, u, off, rwf & RWF_NOWAIT);
 	if (rwf & RWF_APPEND && f->mode & FILE_SEEKABLE)

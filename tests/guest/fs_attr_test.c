@@ -198,6 +198,7 @@ static void test_xattr(void)
 	CHECK_EQ(setxattr("f", "user.one", "12345", 5, XATTR_REPLACE), 0);
 	CHECK_ERR(getxattr("f", "user.one", buf, 3), ERANGE);
 	CHECK_ERR(setxattr("f", "bogus.one", "1", 1, 0), EOPNOTSUPP);
+	CHECK_ERR(setxattr("f", "user.", "1", 1, 0), EINVAL);
 	CHECK_ERR(setxattr("f", "", "1", 1, 0), ERANGE);
 	fd = open("f", O_RDWR);
 	CHECK_EQ(fsetxattr(fd, "user.two", "22", 2, 0), 0);
@@ -249,6 +250,7 @@ static void user_checks(void)
 	CHECK_EQ(chown("sticky/mine", -1, 1000), 0);
 	CHECK_EQ(mode_of("sticky/mine"), 0755);
 	CHECK_ERR(chown("sticky/mine", 0, -1), EPERM);
+	CHECK_ERR(setxattr("sticky/mine", "security.mine", "1", 1, 0), EPERM);
 	CHECK_EQ(chmod("sticky/mine", 0000), 0);
 	CHECK_ERR(open("sticky/mine", O_RDONLY), EACCES);
 	CHECK_ERR(mknod("sticky/dev", S_IFCHR | 0600, 0x103), EPERM);

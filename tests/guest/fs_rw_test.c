@@ -75,6 +75,10 @@ static void test_seek(void)
 	CHECK_ERR(lseek(fd, -1, SEEK_SET), EINVAL);
 	CHECK_ERR(lseek(fd, 0, 17), EINVAL);
 	CHECK_EQ(lseek(fd, 1000, SEEK_SET), 1000);
+	CHECK_ERR(lseek(fd, INT64_MAX, SEEK_CUR), EINVAL);
+	CHECK_ERR(lseek(fd, INT64_MAX, SEEK_END), EINVAL);
+	CHECK_ERR(pwrite(fd, "z", 1, INT64_MAX), EINVAL);
+	CHECK_ERR(pread(fd, buf, 1, INT64_MAX), EINVAL);
 	CHECK_EQ(read(fd, buf, 1), 0);
 	CHECK_EQ(write(fd, "z", 1), 1);
 	CHECK_EQ(lseek(fd, 0, SEEK_END), 1001);
@@ -144,6 +148,7 @@ static void test_vectors(void)
 	CHECK_ERR(preadv2(fd, r, 2, 0, 0x1000), EOPNOTSUPP);
 	CHECK_EQ(pwritev2(fd, v, 1, 0, RWF_DSYNC), 2);
 	CHECK_EQ(pwritev2(fd, v, 1, 0, RWF_APPEND), 2);
+	CHECK_EQ(preadv2(fd, r, 1, 0, RWF_APPEND), 2);
 	CHECK_EQ(pwritev2(fd, v, 1, -1, RWF_APPEND), 2);
 	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 9);
 	CHECK_EQ(lseek(fd, 0, SEEK_END), 9);

@@ -216,6 +216,10 @@ static void udp(void)
 	CHECK_EQ(send(c, "x", 1, 0), 1);
 	CHECK_EQ(ready(c, POLLIN) & POLLERR, POLLERR);
 	CHECK_ERR(recv(c, buf, 64, 0), ECONNREFUSED);
+	CHECK_EQ(send(c, "x", 1, 0), 1);
+	CHECK_EQ(ready(c, POLLIN) & POLLERR, POLLERR);
+	CHECK_ERR(send(c, "x", 1, 0), ECONNREFUSED);
+	CHECK_ERR(recv(c, buf, 64, MSG_DONTWAIT), EAGAIN);
 	CHECK_EQ(sendto(o, "x", 1, 0, (void *)&a, sizeof(a)), 1);
 	CHECK_EQ(connect(c, &(struct sockaddr){AF_UNSPEC}, sizeof(struct sockaddr)), 0);
 	CHECK_ERR(getpeername(c, (void *)&b, &len), ENOTCONN);
@@ -234,6 +238,8 @@ static void errors(void)
 	CHECK_ERR(bind(s, (void *)&a, sizeof(a)), EAFNOSUPPORT);
 	CHECK_ERR(socketpair(AF_INET, SOCK_STREAM, 0, p), EOPNOTSUPP);
 	CHECK_ERR(socket(AF_INET, SOCK_STREAM, IPPROTO_UDP), EPROTONOSUPPORT);
+	CHECK_ERR(socket(AF_INET, SOCK_RAW, 0), EPROTONOSUPPORT);
+	CHECK_ERR(socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMPV6), EPROTONOSUPPORT);
 	CHECK_ERR(socket(AF_INET, SOCK_SEQPACKET, 0), ESOCKTNOSUPPORT);
 	CHECK_ERR(socket(AF_NETLINK, SOCK_STREAM, 0), ESOCKTNOSUPPORT);
 	close(s);

@@ -80,6 +80,7 @@ static void errors(void)
 	close(pipes[0]);
 	close(pipes[1]);
 	CHECK_ERR((long)mmap(NULL, PAGE, RW, MAP_SHARED_VALIDATE | (1 << 22), fd, 0), EOPNOTSUPP);
+	CHECK_ERR((long)mmap(NULL, PAGE, RW, MAP_SHARED_VALIDATE | (int)(1U << 31), fd, 0), EOPNOTSUPP);
 	CHECK_ERR((long)map(PAGE, RW, MAP_SHARED_VALIDATE | MAP_ANONYMOUS), EINVAL);
 	CHECK_ERR((long)map(PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN), EINVAL);
 	CHECK_ERR((long)mmap(NULL, PAGE, RW, MAP_PRIVATE, fd, -PAGE), EOVERFLOW);
@@ -314,6 +315,7 @@ static void locking(void)
 	CHECK_ERR(syscall(SYS_mlock2, p, PAGE, 8), EINVAL);
 	munmap(p + PAGE, PAGE);
 	CHECK_ERR(mlock(p, 4 * PAGE), ENOMEM);
+	CHECK_EQ(mlock(p, (size_t)-1), 0); /* rounded up, that is nothing */
 	CHECK_ERR(mlockall(0), EINVAL);
 	CHECK_ERR(mlockall(64), EINVAL);
 	CHECK_EQ(munlockall(), 0);

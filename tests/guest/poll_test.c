@@ -185,6 +185,28 @@ static void selects(void)
 	close(p[0]);
 }
 
+/* Descriptors beyond the process's table, which is as long as a fork makes it, are not looked at. */
+static void selects_beyond(void)
+{
+	struct timeval none = {0, 0};
+	fd_set r;
+	int status;
+
+	if (fork() == 0) {
+		syscall(SYS_close_range, 64, ~0U, 0);
+		if (fork() == 0) {
+			FD_ZERO(&r);
+			FD_SET(1000, &r);
+			CHECK_EQ(select(1001, &r, NULL, NULL, &none), 0);
+			_exit(check_status());
+		}
+		wait(&status);
+		_exit(WEXITSTATUS(status));
+	}
+	wait(&status);
+	CHECK_EQ(status, 0);
+}
+
 static void pselect_mask(void)
 {
 	struct sigaction sa = {.sa_handler = on_signal};
@@ -207,6 +229,7 @@ int main(void)
 	polls();
 	polls_interrupted();
 	selects();
+	selects_beyond();
 	pselect_mask();
 	return check_status();
 }

@@ -140,6 +140,13 @@ static void dgram_pair(void)
 	CHECK_EQ(mm[2].msg_len, 3);
 	CHECK_EQ(recvmmsg(s[1], mm, 4, MSG_WAITFORONE, NULL), 1);
 	CHECK_EQ(mm[0].msg_len, 4);
+	/* Headers that can't be are found before anything else. */
+	mm[0].msg_hdr.msg_controllen = 10;
+	CHECK_ERR(sendmsg(s[0], &mm[0].msg_hdr, 0), EFAULT);
+	mm[0].msg_hdr.msg_controllen = 0;
+	mm[0].msg_hdr.msg_name = buf;
+	mm[0].msg_hdr.msg_namelen = (socklen_t)-1;
+	CHECK_ERR(recvmsg(s[1], &mm[0].msg_hdr, MSG_DONTWAIT), EINVAL);
 	CHECK_EQ(shutdown(s[1], SHUT_RD), 0);
 	CHECK_ERR(send(s[0], "x", 1, 0), EPIPE);
 	CHECK_EQ(recv(s[1], buf, 8, 0), 0);

@@ -123,9 +123,9 @@ static int64_t file_op_seek(struct file *f, int64_t off, int whence)
 			return -ENXIO;
 		return whence == SEEK_DATA ? off : (int64_t)a.size;
 	}
-	if (__builtin_add_overflow(base, off, &off))
-		return -EOVERFLOW;
-	return off < 0 ? -EINVAL : off;
+	if (__builtin_add_overflow(base, off, &off) || off < 0)
+		return -EINVAL;
+	return off;
 }
 
 static int file_op_mmap(struct file *f, int prot, bool shared, struct file_mapping *out)

@@ -344,9 +344,9 @@ static int64_t p9_file_seek(struct file *f, int64_t off, int whence)
 	default:
 		return -EINVAL;
 	}
-	if (__builtin_add_overflow((int64_t)base, off, &pos))
-		return -EOVERFLOW;
-	return pos < 0 ? -EINVAL : pos;
+	if (__builtin_add_overflow((int64_t)base, off, &pos) || pos < 0)
+		return -EINVAL;
+	return pos;
 }
 
 /* A descriptor has exactly the rights that the file was opened with, so a mapping of it can be made

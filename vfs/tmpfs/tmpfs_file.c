@@ -461,9 +461,9 @@ static int64_t file_op_seek(struct file *f, int64_t off, int whence)
 	default:
 		return -EINVAL;
 	}
-	if (__builtin_add_overflow(base, off, &off))
-		return -EOVERFLOW;
-	return off < 0 ? -EINVAL : off;
+	if (__builtin_add_overflow(base, off, &off) || off < 0)
+		return -EINVAL;
+	return off;
 }
 
 /* ---- mmap ---------------------------------------------------------------------------------- */
