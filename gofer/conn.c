@@ -143,27 +143,28 @@ static ssize_t receive_stream(struct conn *c, struct worker *w)
 	return (ssize_t)want;
 }
 
-/* Sends one message, with a descriptor unless it is -1. */
-int conn_send(struct conn *c, const void *buf, size_t len, int fd)
+/* Where too many descriptors are under way already (ETOOMANYREFS), the message goes without. */
+int conn_send(struct conn *c, const void *buf, size_t len, const struct p9_carried *fds)
 {
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
-	} control = {0};
+		char buf[CMSG_SPACE(sizeof(fds->fd))];
+	} control;
 	struct iovec iov = {(void *)buf, len};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	ssize_t n;
 	int err = 0;
 
-	if (fd >= 0) {
+	if (fds->n > 0) {
+		size_t size = fds->n * sizeof(fds->fd[0]);
 		struct cmsghdr *cm = &control.align;
 
 		msg.msg_control = &control;
-		msg.msg_controllen = sizeof(control.buf);
+		msg.msg_controllen = CMSG_SPACE(size);
 		cm->cmsg_level = SOL_SOCKET;
 		cm->cmsg_type = SCM_RIGHTS;
-		cm->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(cm), &fd, sizeof(int));
+		cm->cmsg_len = CMSG_LEN(size);
+		memcpy(CMSG_DATA(cm), fds->fd, size);
 	}
 	if (!c->seqpacket)
 		mutex_lock(&c->send_mu);
@@ -171,6 +172,11 @@ int conn_send(struct conn *c, const void *buf, size_t len, int fd)
 		n = sendmsg(c->sock, &msg, MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == ETOOMANYREFS && msg.msg_control) {
+			msg.msg_control = NULL;
+			msg.msg_controllen = 0;
+			continue;
+		}
 		if (n < 0) {
 			err = -errno;
 			break;

@@ -84,12 +84,12 @@ struct conn {
 	unsigned nflushes;
 };
 
-/* A request being served: its reply, and a descriptor to go with it. */
+/* A request being served: its reply, and descriptors to go with it. */
 struct request {
 	struct conn *conn;
 	struct p9_msg *t, *r;
 	uint8_t *tx;	 /* the reply's buffer, of at least conn->msize bytes */
-	int donate;	 /* -1: none; closed after sending */
+	struct p9_carried donate; /* closed after sending */
 };
 
 /* conn.c */
@@ -107,8 +107,8 @@ int conn_ctl(struct conn *c, int op, uint32_t events);
 /* By the owner: the size of a whole message now in w->rx, 0 when there is none yet, or -errno: the
  * connection is finished. */
 ssize_t conn_receive(struct conn *c, struct worker *w);
-/* Sends one message, with a descriptor unless it is -1. */
-int conn_send(struct conn *c, const void *buf, size_t len, int fd);
+/* Sends one message and descriptors along with it, which stay open here. */
+int conn_send(struct conn *c, const void *buf, size_t len, const struct p9_carried *fds);
 
 /* server.c */
 extern struct gofer_server {

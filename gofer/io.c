@@ -39,13 +39,74 @@ int serve_openfd(struct request *req, const struct p9_topenfd *t, struct p9_rope
 		return -EISDIR; /* a donated directory would be a way into the tree */
 	if (t->flags & ~(uint32_t)O_ACCMODE)
 		return -EINVAL;
-	err = host_reopen(req->conn, f, (int)t->flags, &req->donate);
+	err = host_reopen(req->conn, f, (int)t->flags, &req->donate.fd[0]);
 	if (err)
 		return err;
+	req->donate.n = 1;
 	r->donated = t->flags == O_RDONLY   ? P9_DONATED_READ
 	             : t->flags == O_WRONLY ? P9_DONATED_WRITE
 	                                    : P9_DONATED_RDWR;
 	return 0;
+}
+
+/* One of the names of directory `at`: false, or a descriptor more. */
+static bool open_one(struct request *req, const struct fid *at, const struct p9_str *elem,
+                     struct p9_qid *qid)
+{
+	struct p9_carried *out = &req->donate;
+	struct p9_attr attr;
+	struct stat st;
+	struct fid f;
+	char name[256];
+	int err;
+
+	if (host_check_name(elem, name) < 0 || host_open_child(at, name, &f.fd) < 0)
+		return false;
+	err = host_stat(f.fd, "", &attr, &st);
+	f.type = err ? 0 : st.st_mode & S_IFMT;
+	if (f.type == S_IFREG) {
+		f.traits = host_traits(at, f.fd, &st);
+		err = host_reopen(req->conn, &f, O_RDONLY, &out->fd[out->n]);
+	}
+	close(f.fd);
+	if (err || f.type != S_IFREG)
+		return false;
+	out->n++;
+	*qid = attr.qid;
+	return true;
+}
+
+int serve_openmany(struct request *req, const struct p9_topenmany *t, struct p9_ropenmany *r)
+{
+	AUTO(fid) struct fid *start = fid_lookup(req->conn, t->fid);
+	struct fid to = {.fd = -1};
+	const struct fid *at = start;
+	int err;
+
+	if (!start)
+		return -EBADF;
+	if (t->dir.n > 0) {
+		err = walk_to(req->conn, start, &t->dir, &to);
+		if (err)
+			return err;
+		at = &to;
+	}
+	err = at->type != S_IFDIR ? -ENOTDIR : 0;
+	if (!err && (at->traits & FID_HOLLOW))
+		err = -ENOENT;
+	if (!err)
+		err = host_may(req->conn, at, S_IXOTH, -ENOENT);
+	r->opened = 0;
+	r->qids.n = 0;
+	for (unsigned i = 0; !err && i < t->names.n; i++) {
+		if (!open_one(req, at, &t->names.a[i], &r->qids.a[r->qids.n]))
+			continue;
+		r->opened |= 1U << i;
+		r->qids.n++;
+	}
+	if (to.fd >= 0)
+		close(to.fd);
+	return err;
 }
 
 /* A descriptor of an open fid, ours; -1: not open. */

@@ -174,8 +174,9 @@ int serve_make(struct request *req, const struct p9_tmake *t, struct p9_rmake *r
 		return err;
 	}
 	r->attr = m.attr;
-	req->donate = m.rw_fd;
 	r->donated = m.rw_fd >= 0 ? P9_DONATED_RDWR : P9_DONATED_NONE;
+	if (m.rw_fd >= 0)
+		req->donate = (struct p9_carried){.n = 1, .fd = {m.rw_fd}};
 	return 0;
 }
 

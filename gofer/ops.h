@@ -16,7 +16,7 @@
 	X(lcreate) X(symlink) X(mknod) X(mkdir) X(link) X(rename) X(renameat) X(unlinkat)          \
 	E(make) E(rename2)                                                                         \
 	/* io.c */                                                                                 \
-	X(lopen) X(read) X(write) X(fsync) X(lock) X(getlock) E(openfd) E(allocate)                \
+	X(lopen) X(read) X(write) X(fsync) X(lock) X(getlock) E(openfd) E(openmany) E(allocate)                \
 	/* attr.c */                                                                               \
 	X(getattr) X(setattr) X(statfs)                                                            \
 	/* xattr.c */                                                                              \

@@ -50,7 +50,10 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-static int reply_send(struct conn *c, struct worker *w, uint16_t tag, int err, int fd)
+static const struct p9_carried no_fds;
+
+static int reply_send(struct conn *c, struct worker *w, uint16_t tag, int err,
+                      const struct p9_carried *fds)
 {
 	struct p9_msg rerror;
 	struct p9_msg *r = &w->r;
@@ -65,7 +68,7 @@ static int reply_send(struct conn *c, struct worker *w, uint16_t tag, int err, i
 	n = p9_encode(r, w->tx, P9_MSIZE_MAX);
 	if (n < 0)
 		return (int)n;
-	return conn_send(c, w->tx, (size_t)n, fd);
+	return conn_send(c, w->tx, (size_t)n, fds);
 }
 
 /* The newest of that tag: an older one has been answered. */
@@ -117,7 +120,7 @@ static int inflight_end(struct conn *c, struct worker *w, struct inflight *f)
 	{
 		w->r.type = P9_rflush;
 		if (!err)
-			err = reply_send(c, w, fl->tag, 0, -1);
+			err = reply_send(c, w, fl->tag, 0, &no_fds);
 		free(fl);
 		mutex_lock(&c->mu);
 		c->nflushes--;
@@ -184,7 +187,7 @@ static int request_begin(struct conn *c, struct worker *w, size_t len, struct in
 
 static int request_run(struct conn *c, struct worker *w, struct inflight *f)
 {
-	struct request req = {.conn = c, .t = &w->t, .r = &w->r, .tx = w->tx, .donate = -1};
+	struct request req = {.conn = c, .t = &w->t, .r = &w->r, .tx = w->tx};
 	uint16_t tag = w->t.tag;
 	int err;
 
@@ -193,15 +196,14 @@ static int request_run(struct conn *c, struct worker *w, struct inflight *f)
 		if (err <= 0)
 			return err;
 		w->r.type = P9_rflush;
-		return reply_send(c, w, tag, 0, -1);
+		return reply_send(c, w, tag, 0, &no_fds);
 	}
 	err = request_serve(&req);
 	log_debug("%s: %s tag %u: %d", c->name, p9_type_name(w->t.type), tag, err);
 	inflight_answered(c, f);
-	err = reply_send(c, w, tag, err, req.donate);
+	err = reply_send(c, w, tag, err, &req.donate);
 	c->replied_ns = now_ns();
-	if (req.donate >= 0)
-		close(req.donate);
+	p9_carried_close(&req.donate);
 	return inflight_end(c, w, f) < 0 ? -EPIPE : err;
 }
 

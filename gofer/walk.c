@@ -174,8 +174,10 @@ int serve_lookup(struct request *req, const struct p9_tlookup *t, struct p9_rloo
 		r->target = p9_str(text, n > 0 ? (size_t)n : 0);
 	}
 	if (!err && r->attrs.n == t->names.n && (t->flags & P9_LOOKUP_OPEN) &&
-	    at->type == S_IFREG && host_reopen(c, at, O_RDONLY, &req->donate) == 0)
+	    at->type == S_IFREG && host_reopen(c, at, O_RDONLY, &req->donate.fd[0]) == 0) {
+		req->donate.n = 1;
 		r->donated = P9_DONATED_READ;
+	}
 	if (hop.fd >= 0)
 		close(hop.fd);
 	return 0;

@@ -169,6 +169,8 @@ check strace-file-content 0 - '' grep -q 'execve\|write(1, "hi' "$dir/trace"
 run nofile-tiny 0 'ok' '' sh -c 'ulimit -n 8; echo ok'
 check host-nofile-too-few 125 '' 'sentry: RLIMIT_NOFILE is 20; *' sh -c "ulimit -n 20; '$sentry' exec echo ok"
 check host-nofile-tiny 0 'ok' '' sh -c "ulimit -n 64; '$sentry' exec echo ok"
+check host-nofile-low-many-files 0 "$(cat /usr/include/*.h | cksum)" '' sh -c "ulimit -n 1000
+	'$sentry' exec sh -c 'ls -l /usr/include >/dev/null; cat /usr/include/*.h | cksum'"
 
 run hostname-resolves 0 '127.0.0.1' '' sh -c 'getent hosts $(hostname) | cut -d" " -f1'
 run hostname-given-resolves 0 '127.0.0.1' '' --hostname some-box sh -c 'getent hosts some-box | cut -d" " -f1'

@@ -4,6 +4,13 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+void p9_carried_close(struct p9_carried *c)
+{
+	while (c->n > 0)
+		close(c->fd[--c->n]);
+}
 
 struct p9_str p9_str(const char *s, size_t len)
 {

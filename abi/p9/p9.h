@@ -27,6 +27,7 @@
 #define P9_NOID 0xffffffffU /* no uid or gid */
 #define P9_MAXWELEM 16
 #define P9_MAXFIDS 64	    /* of one Tclunkmany */
+#define P9_MAXCARRIED P9_MAXWELEM /* descriptors that travel with one message */
 #define P9_HDR_SIZE 7	    /* size[4] type[1] tag[2] */
 #define P9_DATA_OFFSET 11   /* of the data in Rread, Rreaddir, Rlist */
 #define P9_MSIZE_MIN 8192   /* below it, a reply with names and attributes may not fit */
@@ -69,6 +70,14 @@ enum {
 enum { P9_DONATED_NONE = 0, P9_DONATED_READ = 1, P9_DONATED_WRITE = 2, P9_DONATED_RDWR = 3 };
 
 /* Tlopen's flags are the generic Linux values, which on x86-64 are O_* themselves. */
+
+/* Descriptors that travel with a message, owned by who holds this. */
+struct p9_carried {
+	unsigned n;
+	int fd[P9_MAXCARRIED];
+};
+
+void p9_carried_close(struct p9_carried *c);
 
 struct p9_str {
 	const char *p;

@@ -20,20 +20,23 @@ static struct p9_call *call_new(struct p9_client *c, uint8_t type)
 	return call;
 }
 
+static bool is_regular(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 /* A descriptor that the peer gave: a regular file, or it is not ours to touch (-EIO: reading a pipe
  * or a device could block the sentry for good). -ENFILE: there was one, but no room for it here. */
 static int call_take_fd(struct p9_call *call)
 {
-	int fd = steal_fd(&call->fd);
-	struct stat st;
-
-	if (fd < 0)
+	if (call->fds.n == 0)
 		return -ENFILE;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		close(fd);
+	if (call->fds.n > 1 || !is_regular(call->fds.fd[0]))
 		return -EIO;
-	}
-	return fd;
+	call->fds.n = 0;
+	return call->fds.fd[0];
 }
 
 int p9_do_getattr(struct p9_client *c, uint32_t fid, struct p9_attr *out)
@@ -161,6 +164,34 @@ int p9_do_openfd(struct p9_client *c, uint32_t fid, uint32_t flags, int *fd)
 		return err;
 	*fd = call_take_fd(call);
 	return *fd < 0 ? *fd : 0;
+}
+
+int p9_do_openmany(struct p9_client *c, const struct p9_topenmany *t, struct p9_opened *out)
+{
+	AUTO_CALL call = call_new(c, P9_topenmany);
+	struct p9_ropenmany *r;
+	int err;
+
+	if (!call)
+		return -ENOMEM;
+	call->t.topenmany = *t;
+	err = p9_rpc(call);
+	if (err)
+		return err;
+	r = &call->r.ropenmany;
+	if (r->opened >> t->names.n || (unsigned)__builtin_popcount(r->opened) != r->qids.n)
+		return -EIO;
+	if (call->fds.n != r->qids.n)
+		return call->fds.n < r->qids.n ? -ENFILE : -EIO;
+	for (unsigned i = 0; i < r->qids.n; i++) {
+		if (!is_regular(call->fds.fd[i]))
+			return -EIO;
+		out->qids[i] = r->qids.a[i].path;
+	}
+	out->opened = r->opened;
+	out->fds = call->fds;
+	call->fds.n = 0;
+	return 0;
 }
 
 static int plain_make_call(struct p9_client *c, const struct p9_tmake *t)

@@ -76,7 +76,7 @@ static struct p9_call *call_new_locked(struct p9_client *c)
 	call->state = CALL_FREE;
 	call->t.tag = (uint16_t)c->ncalls;
 	call->rx = call->rx_small;
-	call->fd = -1;
+	call->fds.n = 0;
 	list_init(&call->node);
 	cond_init(&call->cond);
 	c->calls[c->ncalls++] = call;
@@ -118,9 +118,7 @@ void p9_call_put_locked(struct p9_call *call)
 	if (call->rx != call->rx_small)
 		free(call->rx);
 	call->rx = call->rx_small;
-	if (call->fd >= 0)
-		close(call->fd);
-	call->fd = -1;
+	p9_carried_close(&call->fds);
 	call->state = CALL_FREE;
 	list_del_init(&call->node);
 	list_push_front(&c->free, &call->node);
@@ -197,7 +195,7 @@ int p9_call_send(struct p9_call *call)
 }
 
 /* Hands the message in c->rx to its call. False: nobody asked for it, or no memory. */
-static bool deliver_locked(struct p9_client *c, size_t len, int *fd)
+static bool deliver_locked(struct p9_client *c, size_t len, struct p9_carried *fds)
 {
 	struct p9_cur cur = p9_cur(c->rx, len);
 	struct p9_call *call;
@@ -225,8 +223,8 @@ static bool deliver_locked(struct p9_client *c, size_t len, int *fd)
 	}
 	memcpy(call->rx, c->rx, len);
 	call->rx_len = len;
-	call->fd = *fd;
-	*fd = -1;
+	call->fds = *fds;
+	fds->n = 0;
 	call->state = CALL_DONE;
 	list_del_init(&call->node);
 	if (call->async) {
@@ -242,12 +240,12 @@ static bool deliver_locked(struct p9_client *c, size_t len, int *fd)
 /* mu held; lets go of it while it reads. */
 static void lead_locked(struct p9_client *c)
 {
-	int fd = -1;
+	struct p9_carried fds = {.n = 0};
 	ssize_t n;
 
 	c->leader = true;
 	mutex_unlock(&c->mu);
-	n = p9_client_recv(c, &fd);
+	n = p9_client_recv(c, &fds);
 	mutex_lock(&c->mu);
 	c->leader = false;
 	if (n == -EAGAIN) /* nothing has come for a while */
@@ -255,10 +253,9 @@ static void lead_locked(struct p9_client *c)
 	if (n < 0)
 		client_kill_locked(c, n == -EPIPE || n == -ECONNRESET ? "the gofer is gone"
 		                                                      : strerror((int)-n));
-	else if (!deliver_locked(c, (size_t)n, &fd))
+	else if (!deliver_locked(c, (size_t)n, &fds))
 		client_kill_locked(c, "a reply that nobody asked for");
-	if (fd >= 0)
-		close(fd);
+	p9_carried_close(&fds);
 }
 
 /* Of those who wait, one must read for all. */

@@ -20,7 +20,7 @@ struct p9_client;
 struct p9_call {
 	struct p9_msg t; /* the caller fills in type and fields */
 	struct p9_msg r; /* the reply; its strings lie in rx, until p9_call_put */
-	int fd;		 /* a descriptor that came with the reply, or -1; steal it */
+	struct p9_carried fds; /* came with the reply; steal them */
 
 	/* client.c's */
 	struct p9_client *client;

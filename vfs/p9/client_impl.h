@@ -55,9 +55,8 @@ bool p9_fid_lost_locked(const struct p9_client *c, uint32_t fid);
 
 /* client_io.c */
 int p9_client_send(struct p9_client *c, const uint8_t *buf, size_t len);
-/* A whole message in c->rx, for the leader: its size, or -errno. *fd: a descriptor that came with
- * it. */
-ssize_t p9_client_recv(struct p9_client *c, int *fd);
+/* A whole message in c->rx, for the leader: its size, or -errno. *fds: what came with it. */
+ssize_t p9_client_recv(struct p9_client *c, struct p9_carried *fds);
 
 /* client_fids.c */
 /* What the peer has unbound, by the request t, may be used again. */

@@ -76,22 +76,40 @@ static ssize_t recv_spin(struct p9_client *c, struct msghdr *msg)
 	return -1;
 }
 
-/* One piece of n bytes (stream) or one packet of at most n bytes; *fd gets a descriptor if one
- * came. */
-static ssize_t recv_piece(struct p9_client *c, uint8_t *buf, size_t n, int *fd)
+/* What came with a piece; of descriptors that nobody expects none stays open. */
+static void take_descriptors(struct msghdr *msg, struct p9_carried *fds)
+{
+	struct cmsghdr *cm = CMSG_FIRSTHDR(msg);
+	size_t n;
+
+	if (!cm || cm->cmsg_level != SOL_SOCKET || cm->cmsg_type != SCM_RIGHTS)
+		return;
+	n = (cm->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	for (size_t i = 0; i < n; i++) {
+		int fd;
+
+		memcpy(&fd, CMSG_DATA(cm) + i * sizeof(int), sizeof(int));
+		if (host_fd_scarce(fd) || fds->n == P9_MAXCARRIED)
+			close(fd);
+		else
+			fds->fd[fds->n++] = fd;
+	}
+}
+
+/* One piece of n bytes (stream) or one packet of at most n bytes; *fds gets what came with it. */
+static ssize_t recv_piece(struct p9_client *c, uint8_t *buf, size_t n, struct p9_carried *fds)
 {
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
+		char buf[CMSG_SPACE(sizeof(fds->fd))];
 	} control;
 	struct iovec iov = {buf, n};
 	struct msghdr msg = {
 	    .msg_iov = &iov,
 	    .msg_iovlen = 1,
 	    .msg_control = &control,
-	    .msg_controllen = CMSG_LEN(sizeof(int)), /* room for one: the kernel drops more */
+	    .msg_controllen = CMSG_LEN(sizeof(fds->fd)), /* the kernel drops more */
 	};
-	struct cmsghdr *cm;
 	ssize_t got;
 
 	/* A peer that follows us to this CPU needs it. */
@@ -102,15 +120,7 @@ static ssize_t recv_piece(struct p9_client *c, uint8_t *buf, size_t n, int *fd)
 		while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-	cm = CMSG_FIRSTHDR(&msg);
-	if (cm && cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_RIGHTS &&
-	    cm->cmsg_len == CMSG_LEN(sizeof(int))) {
-		if (*fd >= 0)
-			close(*fd);
-		memcpy(fd, CMSG_DATA(cm), sizeof(int));
-		if (host_fd_scarce(*fd))
-			close(steal_fd(fd));
-	}
+	take_descriptors(&msg, fds);
 	if (got == 0)
 		return -EPIPE;
 	return msg.msg_flags & MSG_TRUNC ? -EMSGSIZE : got;
@@ -119,7 +129,7 @@ static ssize_t recv_piece(struct p9_client *c, uint8_t *buf, size_t n, int *fd)
 /* A whole message in c->rx: its size, or -errno; -EAGAIN: none for P9_SLICE_MS. On a stream a descriptor travels with the bytes of
  * its message, and a receive never reads past the message whose header it knows, so it can't be
  * another's. */
-ssize_t p9_client_recv(struct p9_client *c, int *fd)
+ssize_t p9_client_recv(struct p9_client *c, struct p9_carried *fds)
 {
 	struct p9_cur cur = p9_cur(c->rx, 4);
 	size_t have = 0;
@@ -127,11 +137,11 @@ ssize_t p9_client_recv(struct p9_client *c, int *fd)
 	ssize_t n;
 
 	if (c->seqpacket) {
-		n = recv_piece(c, c->rx, P9_MSIZE_MAX, fd);
+		n = recv_piece(c, c->rx, P9_MSIZE_MAX, fds);
 		return n >= 0 && n < P9_HDR_SIZE ? -EBADMSG : n;
 	}
 	while (have < P9_HDR_SIZE) {
-		n = recv_piece(c, c->rx + have, P9_HDR_SIZE - have, fd);
+		n = recv_piece(c, c->rx + have, P9_HDR_SIZE - have, fds);
 		if (n == -EAGAIN && have)
 			continue;
 		if (n < 0)
@@ -142,7 +152,7 @@ ssize_t p9_client_recv(struct p9_client *c, int *fd)
 	if (size < P9_HDR_SIZE || size > P9_MSIZE_MAX)
 		return -EBADMSG;
 	while (have < size) {
-		n = recv_piece(c, c->rx + have, size - have, fd);
+		n = recv_piece(c, c->rx + have, size - have, fds);
 		if (n == -EAGAIN)
 			continue;
 		if (n < 0)

@@ -155,8 +155,7 @@ void p9_client_free(struct p9_client *c)
 
 		if (call->rx != call->rx_small)
 			free(call->rx);
-		if (call->fd >= 0)
-			close(call->fd);
+		p9_carried_close(&call->fds);
 		cond_destroy(&call->cond);
 		free(call);
 	}

@@ -21,6 +21,11 @@ static int inode_fd_locked(struct p9_inode *pi, int *slot, uint32_t flags)
 
 	if (*slot >= 0)
 		return 0;
+	if (flags == O_RDONLY) {
+		*slot = p9_ahead_open(pi);
+		if (*slot >= 0)
+			return 0;
+	}
 	if (fid == P9_NOFID && flags == O_RDONLY) {
 		err = p9_open_unbound(pi, slot);
 		if (err || *slot >= 0)

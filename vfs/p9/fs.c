@@ -44,6 +44,7 @@ static void p9fs_release(struct fs *fs)
 {
 	struct p9_fs *p = fs->priv;
 
+	p9_ahead_clear(p);
 	p9_client_free(p->client);
 	htable_destroy(&p->inodes);
 	htable_destroy(&p->stash);
@@ -109,6 +110,7 @@ int p9fs_new_on(struct p9_client *client, const struct p9fs_options *opts, struc
 	mutex_init(&p->mu, LOCK_P9);
 	list_init(&p->stash_order);
 	p9_names_init(p);
+	p9_ahead_init(p);
 	fs->priv = p;
 	fs->shown_type = opts->shown_type ? opts->shown_type : "ext4";
 	fs->caches = true;

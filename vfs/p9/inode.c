@@ -222,6 +222,7 @@ bool p9_shed(struct inode *i, int err)
 	if (err != -EMFILE && err != -ENFILE)
 		return false;
 	p9_stash_clear_all(p9_fs(i));
+	p9_ahead_clear(p9_fs(i));
 	dirent_cache_shrink();
 	p9_clunk_flush(p9_conn(i));
 	return true;

@@ -14,24 +14,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "vfs/p9/p9_impl.h"
+#include "vfs/p9/names_impl.h"
 
 #define NAMES_MAX	   16384
 #define LISTINGS_MAX	   1024
 #define LISTINGS_BYTES_MAX (512 * 1024)
-
-struct known {
-	struct hnode by_name; /* (dir, name) */
-	struct hnode by_qid;  /* attr.qid.path, unless absent */
-	struct list order;    /* oldest first */
-	uint64_t dir;
-	uint64_t offset;      /* P9_NO_OFFSET, or where a listing of dir begins with it */
-	bool absent;
-	uint8_t len;
-	uint16_t target_len;  /* 0: not told, or no symlink */
-	struct p9_attr attr;
-	char name[];	      /* and the target, with a NUL */
-};
 
 struct listing {
 	struct hnode node;
@@ -72,6 +59,11 @@ static uint64_t known_hash(uint64_t dir, const char *name, size_t len)
 	return hash_combine(hash_u64(dir), hash_bytes(name, len));
 }
 
+static bool dir_eq(const struct hnode *n, const void *key)
+{
+	return container_of(n, const struct known_dir, node)->dir == *(uint64_t *)key;
+}
+
 static struct known *known_find_locked(struct p9_fs *fs, uint64_t dir, const char *name, size_t len,
 				       uint64_t hash)
 {
@@ -81,8 +73,59 @@ static struct known *known_find_locked(struct p9_fs *fs, uint64_t dir, const cha
 	return n ? container_of(n, struct known, by_name) : NULL;
 }
 
+struct known *p9_known_find_locked(struct p9_fs *fs, uint64_t dir, const char *name, size_t len)
+{
+	return known_find_locked(fs, dir, name, len, known_hash(dir, name, len));
+}
+
+static void dir_leave_locked(struct p9_fs *fs, struct known *k)
+{
+	struct known_dir *d = k->home;
+
+	if (!d)
+		return;
+	list_del_init(&k->in_dir);
+	k->home = NULL;
+	if (d->last == k)
+		d->last = NULL;
+	if (--d->n > 0)
+		return;
+	htable_remove(&fs->names_dirs, &d->node);
+	free(d);
+}
+
+/* Regular files that a listing told. Takes the place of `old`. */
+static void dir_join_locked(struct p9_fs *fs, struct known *k, const struct known *old)
+{
+	uint64_t hash = hash_u64(k->dir);
+	struct known_dir *d;
+	struct hnode *n;
+
+	if (k->absent || !S_ISREG(k->attr.mode) || k->offset == P9_NO_OFFSET)
+		return;
+	n = htable_find(&fs->names_dirs, hash, dir_eq, &k->dir);
+	d = n ? container_of(n, struct known_dir, node) : calloc(1, sizeof(*d));
+	if (!d)
+		return;
+	if (!n) {
+		d->dir = k->dir;
+		list_init(&d->files);
+		if (htable_insert(&fs->names_dirs, &d->node, hash) < 0) {
+			free(d);
+			return;
+		}
+	}
+	list_push_back(&d->files, &k->in_dir);
+	d->n++;
+	k->home = d;
+	k->place = old && old->home ? old->place : ++fs->names_told;
+	if (old && d->last == old)
+		d->last = k;
+}
+
 static void known_drop_locked(struct p9_fs *fs, struct known *k)
 {
+	dir_leave_locked(fs, k);
 	htable_remove(&fs->names, &k->by_name);
 	if (!k->absent)
 		htable_remove(&fs->names_by_qid, &k->by_qid);
@@ -119,6 +162,8 @@ static struct known *known_new(uint64_t dir, const struct p9_str *name, const st
 		memcpy(k->name + name->len, told->target.p, target);
 	k->name[name->len + target] = 0;
 	list_init(&k->order);
+	list_init(&k->in_dir);
+	k->home = NULL;
 	return k;
 }
 
@@ -165,10 +210,15 @@ void p9_names_put(struct p9_fs *fs, unsigned gen, uint64_t dir, const struct p9_
 	old = known_find_locked(fs, dir, name->p, name->len, hash);
 	if (old && k->offset == P9_NO_OFFSET)
 		k->offset = old->offset;
+	if (fs->names_gen == gen)
+		dir_join_locked(fs, k, old);
 	if (old)
 		known_drop_locked(fs, old);
-	if (fs->names_gen != gen || !room_made_locked(fs, dir) || !known_insert_locked(fs, k, hash))
+	if (fs->names_gen != gen || !room_made_locked(fs, dir) ||
+	    !known_insert_locked(fs, k, hash)) {
+		dir_leave_locked(fs, k);
 		free(k);
+	}
 }
 
 /* A copy of what is known. *target: malloc'ed, or NULL. */
@@ -262,6 +312,7 @@ void p9_names_forget_attr(struct p9_fs *fs, uint64_t qid)
 		return;
 	AUTO_LOCK(&fs->mu);
 	fs->names_gen++;
+	p9_ahead_drop_locked(fs, qid);
 	while ((n = htable_find(&fs->names_by_qid, hash_u64(qid), qid_eq, &qid)))
 		known_drop_locked(fs, container_of(n, struct known, by_qid));
 }
@@ -330,5 +381,6 @@ void p9_names_destroy(struct p9_fs *fs)
 				    list_first(&fs->listings_order, struct listing, order)->dir);
 	htable_destroy(&fs->names);
 	htable_destroy(&fs->names_by_qid);
+	htable_destroy(&fs->names_dirs);
 	htable_destroy(&fs->listings);
 }

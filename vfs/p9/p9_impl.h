@@ -22,6 +22,21 @@ struct p9_seen {
 	struct p9_attr attr;
 };
 
+#define P9_HELD_MAX 32
+
+/* Files that were opened ahead, and how well that went; under p9_fs->mu. */
+struct p9_ahead {
+	struct p9_held {
+		uint64_t qid, ns;
+		int fd;
+	} held[P9_HELD_MAX];
+	unsigned nheld;
+	unsigned max;	    /* how many may be held */
+	unsigned next;	    /* where the next one goes if all places are taken */
+	int order;
+	unsigned budget, got, used;
+};
+
 struct p9_fs {
 	struct fs *fs;
 	struct p9_client *client;
@@ -35,10 +50,12 @@ struct p9_fs {
 	struct list stash_order;
 	unsigned nstash;
 	/* names.c */
-	struct htable names, names_by_qid, listings;
+	struct htable names, names_by_qid, names_dirs, listings;
+	uint64_t names_told;
 	struct list names_order, listings_order;
 	size_t listings_bytes;
 	_Atomic unsigned names_gen; /* how often we changed something; under mu */
+	struct p9_ahead ahead; /* ahead.c */
 	/* list.c: guesses */
 	_Atomic int attr_credit;	  /* so many listings with all attributes */
 	_Atomic unsigned attr_untold, attr_missed; /* entries; lookups in listed directories */
@@ -187,6 +204,13 @@ int p9_do_setattr(struct p9_client *c, const struct p9_tsetattr *t);
 /* flags: O_RDONLY, O_WRONLY, O_RDWR. A checked descriptor of a regular file; -EOPNOTSUPP: the
  * server donates none. */
 int p9_do_openfd(struct p9_client *c, uint32_t fid, uint32_t flags, int *fd);
+struct p9_opened {
+	uint32_t opened; /* bit i: name i */
+	uint64_t qids[P9_MAXWELEM]; /* of those */
+	struct p9_carried fds; /* checked: as many regular files */
+};
+/* The extension only. */
+int p9_do_openmany(struct p9_client *c, const struct p9_topenmany *t, struct p9_opened *out);
 /* t: all but tag. *fd: a read-write descriptor or -1. */
 int p9_do_make(struct p9_client *c, const struct p9_tmake *t, struct p9_attr *out, int *fd);
 int p9_do_rename(struct p9_client *c, uint32_t olddfid, struct p9_str oldname, uint32_t newdfid,
@@ -258,6 +282,14 @@ void p9_names_forget_attr(struct p9_fs *fs, uint64_t qid);
 void p9_listing_put(struct p9_fs *fs, unsigned gen, uint64_t dir, const uint8_t *data, size_t len,
 		    unsigned n);
 bool p9_listing_take(struct p9_fs *fs, uint64_t dir, uint8_t **data, size_t *len, unsigned *n);
+
+/* ahead.c: opening regular files of an exclusive tree before they are asked for. */
+void p9_ahead_init(struct p9_fs *fs);
+/* A descriptor for reading pi: one that was opened ahead, or one that is opened along with others. -1: has to
+ * be opened by itself. */
+int p9_ahead_open(struct p9_inode *pi);
+void p9_ahead_drop_locked(struct p9_fs *fs, uint64_t qid);
+void p9_ahead_clear(struct p9_fs *fs);
 
 /* list.c */
 int p9_dir_readdir(struct file *f, uint64_t *pos, struct dir_sink *sink);

@@ -155,6 +155,51 @@ Test(gofer_hostile, a_directory_is_never_donated)
 	raw_close(&r);
 }
 
+/* Opens names of fid 0, or of the directory `dir` in it: which of them. */
+static uint32_t open_many(const char *dir, const char *const *names, unsigned n)
+{
+	struct p9_msg t = {.type = P9_topenmany, .tag = 1}, m;
+
+	t.topenmany.fid = 0;
+	if (dir)
+		t.topenmany.dir = (struct p9_names){1, {p9_str(dir, strlen(dir))}};
+	for (unsigned i = 0; i < n; i++)
+		t.topenmany.names.a[i] = p9_str(names[i], strlen(names[i]));
+	t.topenmany.names.n = (uint16_t)n;
+	cr_assert_eq(raw_rpc(&r, &t, &m), 0);
+	cr_assert_eq(r.nfds, m.ropenmany.qids.n);
+	cr_assert_eq(r.nfds, (unsigned)__builtin_popcount(m.ropenmany.opened));
+	return m.ropenmany.opened;
+}
+
+Test(gofer_hostile, of_many_names_only_regular_files_are_opened)
+{
+	static const char *const names[] = {"a", "dir", "link", "fifo", "none", "dir/f", "..", "b", "."};
+	static const char *const f[] = {"f"};
+	struct p9_msg t = {.type = P9_topenmany, .tag = 1}, m;
+
+	raw_open(&r, 0, P9_VERSION_SENTRY, 0);
+	raw_write_host(&r, "a", "x");
+	raw_write_host(&r, "b", "x");
+	mkdir(raw_host(&r, "dir"), 0755);
+	raw_write_host(&r, "dir/f", "x");
+	cr_assert_eq(symlink("a", raw_host(&r, "link")), 0);
+	cr_assert_eq(symlink("dir", raw_host(&r, "dirlink")), 0);
+	cr_assert_eq(mkfifo(raw_host(&r, "fifo"), 0666), 0);
+	cr_assert_eq(open_many(NULL, names, 9), 1U << 0 | 1U << 7);
+	cr_assert_eq(fcntl(r.fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+	cr_assert_eq(open_many("dir", f, 1), 1);
+	t.topenmany = (struct p9_topenmany){0, {1, {p9_str("dirlink", 7)}}, {1, {p9_str("f", 1)}}};
+	cr_assert_eq(raw_rpc(&r, &t, &m), -ENOTDIR);
+	t.topenmany.dir.a[0] = p9_str("..", 2);
+	cr_assert_eq(raw_rpc(&r, &t, &m), -EINVAL);
+	t.topenmany.dir.a[0] = p9_str("a", 1);
+	cr_assert_eq(raw_rpc(&r, &t, &m), -ENOTDIR);
+	t.topenmany.fid = 7;
+	cr_assert_eq(raw_rpc(&r, &t, &m), -EBADF);
+	raw_close(&r);
+}
+
 Test(gofer_hostile, a_read_only_tree_stays_as_it_is_whatever_is_asked)
 {
 	struct p9_msg t = {.tag = 1}, m;
@@ -276,6 +321,7 @@ Test(gofer_hostile, fids_are_bounded_and_belong_to_one_file)
 Test(gofer_hostile, descriptors_that_run_out_are_an_error_not_the_end)
 {
 	struct p9_msg t = {.type = P9_tgetattr, .tag = 1}, m;
+	static const char *const f[] = {"f", "f"};
 	int err = 0;
 
 	/* The gofer inherits the limit. */
@@ -286,6 +332,7 @@ Test(gofer_hostile, descriptors_that_run_out_are_an_error_not_the_end)
 		err = raw_lookup(&r, 0, "f", n);
 	cr_assert_eq(err, -EMFILE);
 	cr_assert_eq(raw_openfd(&r, 1, O_RDONLY), -EMFILE);
+	cr_assert_eq(open_many(NULL, f, 2), 0);
 	cr_assert_eq(raw_rpc(&r, &t, &m), 0);
 	raw_close(&r);
 }
@@ -293,6 +340,7 @@ Test(gofer_hostile, descriptors_that_run_out_are_an_error_not_the_end)
 Test(gofer_hostile, what_others_may_not_read_is_not_readable)
 {
 	struct p9_msg t = {.type = P9_tlist, .tag = 1}, m;
+	static const char *const many[] = {"secret", "f"};
 
 	raw_open(&r, GOFER_OTHERS_ONLY | GOFER_READONLY, P9_VERSION_SENTRY, 0);
 	raw_write_host(&r, "secret", "x");
@@ -304,8 +352,14 @@ Test(gofer_hostile, what_others_may_not_read_is_not_readable)
 	cr_assert_eq(raw_openfd(&r, 1, O_RDONLY), -EACCES);
 	cr_assert_eq(raw_lookup(&r, 0, "home/f", 2), 0);
 	cr_assert_eq(raw_openfd(&r, 3, O_RDONLY), 0);
+	cr_assert_eq(open_many(NULL, many, 2), 0);
+	cr_assert_eq(open_many("home", many + 1, 1), 1);
 	chmod(raw_host(&r, "home"), 0750);
 	cr_assert_eq(raw_lookup(&r, 2, "f", 4), -ENOENT);
+	t.topenmany = (struct p9_topenmany){2, {0}, {1, {p9_str("f", 1)}}};
+	t.type = P9_topenmany;
+	cr_assert_eq(raw_rpc(&r, &t, &m), -ENOENT);
+	t.type = P9_tlist;
 	t.tlist = (struct p9_tlist){.fid = 2, .count = 4096, .flags = P9_LIST_ATTRS};
 	cr_assert_eq(raw_rpc(&r, &t, &m), 0);
 	cr_assert_eq(m.rlist.data.len, 0);

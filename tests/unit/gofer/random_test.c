@@ -124,7 +124,7 @@ static void gen_attrs(struct p9_attrs *v)
 
 static bool generate(struct p9_msg *m)
 {
-	m->type = (uint8_t)pick(150);
+	m->type = (uint8_t)pick(152);
 	if (m->type == P9_tversion && pick(20))
 		m->type = P9_tlookup;
 	switch (m->type) {
@@ -150,7 +150,7 @@ static bool drain(int timeout)
 	static uint8_t buf[P9_MSIZE_MAX];
 
 	while (poll(&p, 1, timeout) > 0) {
-		char control[CMSG_SPACE(4 * sizeof(int))];
+		char control[CMSG_SPACE(P9_MAXCARRIED * sizeof(int))];
 		struct iovec iov = {buf, sizeof(buf)};
 		struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
 				     .msg_controllen = sizeof(control)};
@@ -162,8 +162,8 @@ static bool drain(int timeout)
 		if (n <= 0)
 			return false;
 		cr_assert_eq(p9_decode(buf, (size_t)n, &m), 0);
-		if (cm) {
-			memcpy(&fd, CMSG_DATA(cm), sizeof(fd));
+		for (size_t at = CMSG_LEN(0); cm && at < cm->cmsg_len; at += sizeof(fd)) {
+			memcpy(&fd, (uint8_t *)cm + at, sizeof(fd));
 			close(fd);
 		}
 	}

@@ -97,7 +97,7 @@ void raw_send(struct raw *r, struct p9_msg *t)
 
 bool raw_recv(struct raw *r, struct p9_msg *m)
 {
-	char control[CMSG_SPACE(sizeof(int))];
+	char control[CMSG_SPACE(P9_MAXCARRIED * sizeof(int))];
 	struct iovec iov = {r->rx, sizeof(r->rx)};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control,
 			     .msg_controllen = sizeof(control)};
@@ -110,8 +110,16 @@ bool raw_recv(struct raw *r, struct p9_msg *m)
 	if (r->fd >= 0)
 		close(r->fd);
 	r->fd = -1;
-	if (cm)
-		memcpy(&r->fd, CMSG_DATA(cm), sizeof(int));
+	r->nfds = cm ? (unsigned)((cm->cmsg_len - CMSG_LEN(0)) / sizeof(int)) : 0;
+	for (unsigned i = 0; i < r->nfds; i++) {
+		int fd;
+
+		memcpy(&fd, CMSG_DATA(cm) + i * sizeof(int), sizeof(int));
+		if (i == 0)
+			r->fd = fd;
+		else
+			close(fd);
+	}
 	cr_assert_eq(p9_decode(r->rx, (size_t)n, m), 0);
 	return true;
 }

@@ -9,7 +9,8 @@
 struct raw {
 	char dir[64]; /* served */
 	pid_t gofer;
-	int sock, fd; /* fd: came with the last reply, or -1 */
+	int sock, fd; /* fd: the first that came with the last reply, or -1 */
+	unsigned nfds; /* how many came */
 	uint8_t rx[P9_MSIZE_MAX];
 };
 

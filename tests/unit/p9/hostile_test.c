@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,6 +28,8 @@ static struct peer {
 	pthread_t thread;
 	uint8_t rx[P9_MSIZE_MAX], tx[P9_MSIZE_MAX];
 	ssize_t cut; /* bytes of the next reply to leave out */
+	int many[P9_MAXCARRIED]; /* descriptors that go with the next reply, and are closed */
+	unsigned nmany;
 } peer;
 
 static struct walk_ctx ctx;
@@ -35,20 +38,24 @@ static struct fs *fs;
 static void reply(struct p9_msg *r, int fd)
 {
 	ssize_t n = p9_encode(r, peer.tx, sizeof(peer.tx));
-	char control[CMSG_SPACE(sizeof(int))] = {0};
+	char control[CMSG_SPACE(sizeof(peer.many))] = {0};
 	struct iovec iov = {peer.tx, (size_t)(n - peer.cut)};
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 	struct cmsghdr *cm = (void *)control;
 
-	if (fd >= 0) {
+	if (fd >= 0 || peer.nmany) {
+		size_t size = (peer.nmany ? peer.nmany : 1) * sizeof(int);
+
 		msg.msg_control = control;
-		msg.msg_controllen = sizeof(control);
+		msg.msg_controllen = CMSG_SPACE(size);
 		cm->cmsg_level = SOL_SOCKET;
 		cm->cmsg_type = SCM_RIGHTS;
-		cm->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(cm), &fd, sizeof(int));
+		cm->cmsg_len = CMSG_LEN(size);
+		memcpy(CMSG_DATA(cm), peer.nmany ? peer.many : &fd, size);
 	}
 	sendmsg(peer.sock, &msg, MSG_NOSIGNAL);
+	while (peer.nmany)
+		close(peer.many[--peer.nmany]);
 }
 
 static void attr_of(struct p9_attr *a, uint32_t mode, uint64_t ino)
@@ -286,6 +293,137 @@ Test(p9_peer, that_promises_a_descriptor_and_sends_none_gives_an_error)
 {
 	start(donate_nothing);
 	cr_assert_eq(open_ro("/a"), -ENFILE); /* as when there is no room for it */
+}
+
+/* Six files, and what comes when several are asked for at once. */
+static struct {
+	unsigned regular, pipes; /* descriptors */
+	struct p9_ropenmany r;
+} many;
+
+static bool donate_many(struct p9_msg *t, struct p9_msg *r, int *fd)
+{
+	static uint8_t data[4096];
+	struct p9_cur c = p9_cur(data, sizeof(data));
+	struct p9_entry e = {.d = {.type = 8}};
+	int p[2];
+
+	if (t->type == P9_tlookup && t->tlookup.names.a[0].p[0] != 'f') {
+		r->rlookup = (struct p9_rlookup){.ecode = ENOENT};
+	} else if (t->type == P9_tlookup) {
+		r->rlookup = (struct p9_rlookup){.attrs.n = 1, .donated = P9_DONATED_READ};
+		attr_of(&r->rlookup.attrs.a[0], S_IFREG | 0777,
+			10U + (unsigned)(t->tlookup.names.a[0].p[1] - '0'));
+		*fd = memfd_create("file", MFD_CLOEXEC);
+	} else if (t->type == P9_tlist) {
+		for (unsigned i = 0; i < 6; i++) {
+			char name[2] = {'f', (char)('0' + i)};
+
+			e.d.name = p9_str(name, 2);
+			e.d.offset = i + 1;
+			attr_of(&e.attr, S_IFREG | 0777, 10 + i);
+			p9_put_entry(&c, &e);
+		}
+		r->rlist = (struct p9_rlist){.data = {data, (uint32_t)(c.p - data)}, .end = 1};
+		r->rlist.own = r->rlist.data.len;
+	} else if (t->type == P9_topenmany) {
+		for (unsigned i = 0; i < many.regular; i++)
+			peer.many[peer.nmany++] = memfd_create("file", MFD_CLOEXEC);
+		for (unsigned i = 0; i < many.pipes; i++) {
+			cr_assert_eq(pipe(p), 0);
+			close(p[1]);
+			peer.many[peer.nmany++] = p[0];
+		}
+		r->ropenmany = many.r;
+	} else {
+		r->type = P9_rlerror;
+		r->rlerror.ecode = EINVAL;
+	}
+	return true;
+}
+
+static bool sink_any(struct dir_sink *s, const char *name, size_t len, uint64_t ino, unsigned type,
+		     uint64_t next)
+{
+	return true;
+}
+
+static unsigned descriptors(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* The second file in order is opened with others, which is answered so; more: how many descriptors stay. */
+static void check_many(unsigned more)
+{
+	AUTO(file) struct file *f = NULL;
+	struct dir_sink s = {sink_any};
+	unsigned before;
+
+	start(donate_many);
+	cr_assert_eq(vfs_open(&ctx, "/", O_RDONLY | O_DIRECTORY, 0, 0, &f), 0);
+	cr_assert_eq(file_readdir(f, &s), 0);
+	/* Once it has answered another request the peer, a thread of ours, has closed its own. */
+	cr_assert_eq(open_ro("/f0"), 0);
+	cr_assert_eq(walk("/none"), -ENOENT);
+	before = descriptors();
+	cr_assert_eq(open_ro("/f1"), 0);
+	cr_assert_eq(walk("/neither"), -ENOENT);
+	cr_assert_eq(descriptors(), before + more);
+}
+
+#define QIDS(count, ...) {.n = (count), .a = {__VA_ARGS__}}
+
+Test(p9_peer, that_opens_what_was_asked_for_ahead_is_believed)
+{
+	many.regular = 3;
+	many.r = (struct p9_ropenmany){7, QIDS(3, {.path = 11}, {.path = 12}, {.path = 13})};
+	check_many(3);
+}
+
+Test(p9_peer, that_opens_other_files_ahead_is_not_believed)
+{
+	many.regular = 3;
+	many.r = (struct p9_ropenmany){7, QIDS(3, {.path = 10}, {.path = 14}, {.path = 13})};
+	check_many(2); /* f1 asked for again, f3 */
+}
+
+Test(p9_peer, that_sends_pipes_ahead_is_not_believed)
+{
+	many.regular = 1;
+	many.pipes = 2;
+	many.r = (struct p9_ropenmany){7, QIDS(3, {.path = 11}, {.path = 12}, {.path = 13})};
+	check_many(1);
+}
+
+Test(p9_peer, that_sends_fewer_ahead_than_it_says_is_not_believed)
+{
+	many.regular = 2;
+	many.r = (struct p9_ropenmany){7, QIDS(3, {.path = 11}, {.path = 12}, {.path = 13})};
+	check_many(1);
+}
+
+Test(p9_peer, that_sends_more_ahead_than_it_says_is_not_believed)
+{
+	many.regular = 16;
+	many.r = (struct p9_ropenmany){1, QIDS(1, {.path = 11})};
+	check_many(1);
+}
+
+Test(p9_peer, that_opens_names_that_were_not_asked_for_is_not_believed)
+{
+	many.regular = 3;
+	many.r = (struct p9_ropenmany){0x80000003, QIDS(3, {.path = 11}, {.path = 12}, {.path = 13})};
+	check_many(1);
+}
+
+Test(p9_peer, that_opens_nothing_ahead_is_asked_again)
+{
+	check_many(1);
 }
 
 static bool bad_names(struct p9_msg *t, struct p9_msg *r, int *fd)
