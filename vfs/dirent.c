@@ -23,6 +23,7 @@
 #include "vfs/fs.h"
 #include "vfs/inode.h"
 #include "vfs/tree_lock.h"
+#include "vfs/vfs_impl.h"
 
 static struct htable dirents; /* tree lock */
 
@@ -273,7 +274,9 @@ int dirent_lookup(struct dirent *d, const char *name, size_t len, struct dirent 
 	}
 	if (!dir->ops->lookup)
 		return -ENOTDIR;
-	rwlock_rdlock_nested(&dir->dir_lock); /* nested: a parent's may be held, see rename */
+	r = inode_dir_lock(dir, false, true); /* nested: a parent's may be held, see rename */
+	if (r < 0)
+		return r;
 	r = dirent_lookup_locked(d, name, len, out);
 	rwlock_unlock(&dir->dir_lock);
 	dirent_cache_trim();

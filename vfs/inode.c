@@ -7,6 +7,8 @@
 #include "vfs/fs_impl.h"
 #include "vfs/locks.h"
 #include "vfs/notify.h"
+#include "vfs/vfs.h"
+#include "vfs/vfs_impl.h"
 
 void inode_init(struct inode *i, struct fs *fs, const struct inode_ops *ops, uint64_t ino,
 		uint32_t mode)
@@ -59,6 +61,11 @@ void inode_set_owner(struct inode *i, uint32_t uid, uint32_t gid)
 {
 	atomic_store_explicit(&i->gid, gid, memory_order_relaxed);
 	atomic_store_explicit(&i->uid, uid, memory_order_release);
+}
+
+int inode_dir_lock(struct inode *dir, bool write, bool nested)
+{
+	return rwlock_take_unless(&dir->dir_lock, write, nested, vfs_killed);
 }
 
 /* writers moves away from 0 in one direction at a time. */

@@ -87,9 +87,11 @@ static int make_locked(const struct path *parent, const struct walk_last *n, con
 {
 	struct inode *dir = dirent_inode(parent->dirent), *child;
 	AUTO(dirent) struct dirent *d = NULL;
-	int r;
+	int r = inode_dir_lock(dir, true, false);
 
-	AUTO_WRLOCK(&dir->dir_lock);
+	if (r < 0)
+		return r;
+	AUTO(rwunlock) struct rwlock *locked = &dir->dir_lock;
 	r = dirent_lookup_locked(parent->dirent, n->name, n->len, &d);
 	if (r < 0)
 		return r;
@@ -200,9 +202,11 @@ static int remove_locked(const struct path *parent, const struct walk_last *n,
 {
 	struct inode *dir = dirent_inode(parent->dirent), *child;
 	AUTO(dirent) struct dirent *d = NULL;
-	int r;
+	int r = inode_dir_lock(dir, true, false);
 
-	AUTO_WRLOCK(&dir->dir_lock);
+	if (r < 0)
+		return r;
+	AUTO(rwunlock) struct rwlock *locked = &dir->dir_lock;
 	r = dirent_lookup_locked(parent->dirent, n->name, n->len, &d);
 	if (r < 0)
 		return r;
@@ -215,7 +219,9 @@ static int remove_locked(const struct path *parent, const struct walk_last *n,
 		return r;
 	if (isdir) {
 		/* Nothing is made inside meanwhile. */
-		rwlock_wrlock_nested(&child->dir_lock);
+		r = inode_dir_lock(child, true, true);
+		if (r < 0)
+			return r;
 		r = dir->ops->rmdir ? dir->ops->rmdir(dir, n->name, n->len, child) : -EPERM;
 		if (r == 0)
 			dirent_unhash(d);

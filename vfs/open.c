@@ -159,9 +159,11 @@ static int make_last(struct walker *w, const struct walk_last *last, struct open
 		     struct dirent **d)
 {
 	struct inode *dir = dirent_inode(w->cur.dirent), *child;
-	int r;
+	int r = inode_dir_lock(dir, true, false);
 
-	AUTO_WRLOCK(&dir->dir_lock);
+	if (r < 0)
+		return r;
+	AUTO(rwunlock) struct rwlock *locked = &dir->dir_lock;
 	r = dirent_lookup_locked(w->cur.dirent, last->name, last->len, d);
 	if (r < 0 || !dirent_negative(*d))
 		return r;

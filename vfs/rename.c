@@ -34,22 +34,27 @@ static bool is_dir(const struct dirent *d)
 	return !dirent_negative(d) && inode_type(dirent_inode(d)) == S_IFDIR;
 }
 
-static void lock_dirs(struct dirent *a, struct dirent *b)
+static int lock_dirs(struct dirent *a, struct dirent *b)
 {
 	struct dirent *first = a < b ? a : b, *second = a < b ? b : a;
 
-	if (a == b) {
-		rwlock_wrlock(&dirent_inode(a)->dir_lock);
-		return;
-	}
+	int r;
+
+	if (a == b)
+		return inode_dir_lock(dirent_inode(a), true, false);
 	if (dirent_is_below(first, second)) {
 		struct dirent *t = first;
 
 		first = second;
 		second = t;
 	}
-	rwlock_wrlock(&dirent_inode(first)->dir_lock);
-	rwlock_wrlock_nested(&dirent_inode(second)->dir_lock);
+	r = inode_dir_lock(dirent_inode(first), true, false);
+	if (r < 0)
+		return r;
+	r = inode_dir_lock(dirent_inode(second), true, true);
+	if (r < 0)
+		rwlock_unlock(&dirent_inode(first)->dir_lock);
+	return r;
 }
 
 static void unlock_dirs(struct dirent *a, struct dirent *b)
@@ -135,8 +140,9 @@ static int call_fs(const struct rename_req *q)
 
 	if (!odir->ops->rename)
 		return -EPERM;
-	if (lock_target)
-		rwlock_wrlock_nested(&target->dir_lock);
+	r = lock_target ? inode_dir_lock(target, true, true) : 0;
+	if (r < 0)
+		return r;
 	r = odir->ops->rename(odir, q->old.last.name, q->old.last.len, child, ndir,
 			      q->new.last.name, q->new.last.len, target, q->flags);
 	if (lock_target)
@@ -213,11 +219,16 @@ static int rename_ends(struct rename_req *q)
 				       q->old.last.kind == LAST_NORMAL
 			       ? -EEXIST
 			       : -EBUSY;
-	if (cross)
-		rwlock_wrlock(&dirent_rename_lock);
-	lock_dirs(q->old.dir.dirent, q->new.dir.dirent);
-	r = rename_locked(q);
-	unlock_dirs(q->old.dir.dirent, q->new.dir.dirent);
+	if (cross) {
+		r = rwlock_take_unless(&dirent_rename_lock, true, false, vfs_killed);
+		if (r < 0)
+			return r;
+	}
+	r = lock_dirs(q->old.dir.dirent, q->new.dir.dirent);
+	if (r == 0) {
+		r = rename_locked(q);
+		unlock_dirs(q->old.dir.dirent, q->new.dir.dirent);
+	}
 	if (cross)
 		rwlock_unlock(&dirent_rename_lock);
 	if (r == 0)

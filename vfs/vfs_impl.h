@@ -16,6 +16,9 @@ int inode_owner(struct inode *i, uint32_t *uid, uint32_t *gid);
 bool inode_owner_or_capable(struct inode *i, const struct cred *cred);
 /* May cred remove child from dir as far as the sticky bit says: 0 or -EPERM. */
 int sticky_check(struct inode *dir, struct inode *child, const struct cred *cred);
+/* dir_lock, for a change or a look. File systems keep it while they wait for a peer, which may never answer:
+ * -EINTR, the calling task has been killed meanwhile. nested: another directory's is held. */
+int inode_dir_lock(struct inode *dir, bool write, bool nested);
 /* Write and search permission on a directory, and the directory not deleted; dir_lock held. */
 int may_create(const struct path *dir, const struct cred *cred);
 int may_delete(const struct path *dir, struct dirent *victim, const struct cred *cred, bool isdir);

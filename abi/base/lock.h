@@ -41,6 +41,9 @@ void rwlock_wrlock(struct rwlock *l);
 /* A second lock of the same rank; the caller has an order of its own (parent before child). */
 void rwlock_rdlock_nested(struct rwlock *l);
 void rwlock_wrlock_nested(struct rwlock *l);
+/* For whoever may hold l for as long as it pleases somebody else: asks give_up() a few times a second
+ * while it waits. 0, or -EINTR: it said yes. nested: as above. */
+int rwlock_take_unless(struct rwlock *l, bool write, bool nested, bool (*give_up)(void));
 void rwlock_unlock(struct rwlock *l);
 
 /* A condition variable on CLOCK_MONOTONIC, for the sentry's own threads (tasks sleep on wait
