@@ -85,7 +85,9 @@ static bool yield_for(struct pf_thread *t, unsigned yields)
 /* One bounded sleep until the state word is not `state`. */
 static void sleep_on(struct pf_thread *t, uint32_t state)
 {
-	uint64_t ns = t->regime.ring.on ? RING_SLICE_NS : WAIT_SLICE_NS;
+	uint64_t ns = t->regime.ring.on	   ? RING_SLICE_NS
+		      : t->regime.crowd.on ? crowd_slice_ns(t)
+					   : WAIT_SLICE_NS;
 	struct slot *s = t->slot;
 
 	__atomic_store_n(&s->sentry_sleeps, 1, __ATOMIC_SEQ_CST);
@@ -99,6 +101,9 @@ static void it_computes(struct pf_thread *t, bool slept)
 	if (t->regime.ring.on) {
 		if (slept)
 			ring_leave(t);
+	} else if (t->regime.crowd.on) {
+		if (slept)
+			crowd_slept(t);
 	} else if (t->pinned) {
 		thread_unpin(t);
 		t->near = 0;
@@ -218,7 +223,7 @@ static bool run_begin(struct pf_thread *t, struct pf_event *ev, uint64_t *spin)
 {
 	bool first = !t->has_run;
 
-	if (first && !t->regime.ring.on)
+	if (first && !regime_in_group(t))
 		regime_forget_place();
 	t->has_run = true;
 	if (t->born_running) {
@@ -234,7 +239,7 @@ static bool run_begin(struct pf_thread *t, struct pf_event *ev, uint64_t *spin)
 		borrow_unlock(t);
 		return false;
 	}
-	if (t->regime.ring.on)
+	if (regime_in_group(t))
 		t->near = 0;
 	else if (first && t->near)
 		thread_pin(t);

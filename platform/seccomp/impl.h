@@ -83,6 +83,12 @@ struct platform {
 	atomic_uint nring;   /* threads of the ring that run, or whose call is being served; not in nactive */
 	atomic_uint nlinger; /* those that look around before they sleep */
 	atomic_uint ring;    /* the number of its threads << 16, and the CPU of their T's */
+	/* crowd.c */
+	atomic_uint ncrowd;   /* threads of the crowd that run, or whose call is being served; not in nactive */
+	atomic_uint ncallers; /* those of nactive that could be in it */
+	atomic_uint crowd;    /* as `ring` */
+	uint64_t crowd_work; /* TSC cycles: calls that are shorter gain; immutable after start_wait */
+	_Atomic uint64_t crowd_undisturbed; /* TSC: when a member last saw the ring idle */
 
 	pthread_t helper;
 	pid_t helper_tid; /* protected by mu; 0: not there yet */
@@ -183,12 +189,15 @@ struct trial {
 
 /* Of one thread; only S touches it. See regime.c. */
 struct regime {
-	struct trial spin, tandem, ring;
+	struct trial spin, tandem, ring, crowd;
 	atomic_uint *counted; /* which of the platform's counters counts it, or NULL */
 	uint32_t quick;
 	uint32_t blocks; /* short waits in a row */
-	uint32_t calls;	 /* in the ring, since the last wait */
-	int ring_cpu;
+	uint32_t calls;	 /* since the last wait */
+	uint64_t work;	 /* TSC cycles, of late: what a call and the run after it take */
+	bool caller, counts_caller; /* crowd.c; and is in ncallers */
+	uint64_t calls_since; /* TSC: short calls without a wait */
+	int home;	 /* the CPU of its T, in the ring and the crowd */
 	uint64_t lost; /* what T had lost by yielding at the last report */
 	uint64_t last, given, blocked; /* TSC: the last report, answer, wait */
 	uint64_t ran, took; /* TSC cycles, of late: by T, in all */
@@ -435,6 +444,9 @@ void regime_unplace(struct platform *p);
 /* Somebody else may have said where the calling thread is to run. */
 void regime_forget_place(void);
 
+/* A CPU is free beside those on which threads run and spin (the asking one included), and `more`. */
+bool cpu_to_spare(struct platform *p, unsigned more);
+#define PAUSE_MIN_US 2000 /* of any trial */
 void trial_pause(struct platform *p, struct trial *r, uint64_t now, uint32_t pause_max_us);
 
 /* Lets others go first; notes it when that took long. */
@@ -444,7 +456,14 @@ void regime_turnover(struct platform *p);
 bool regime_may_yield(const struct yields *y, uint64_t now);
 void spin_leave(struct pf_thread *t, uint64_t now);
 
+static inline bool regime_in_group(const struct pf_thread *t)
+{
+	return t->regime.ring.on || t->regime.crowd.on;
+}
+
 /* ring.c */
+/* A thread more; the CPU of the T's, which the first one chooses. */
+unsigned group_join(atomic_uint *group, unsigned cpu);
 void ring_enter(struct pf_thread *t, int cpu);
 void ring_leave(struct pf_thread *t);
 void ring_end(struct pf_thread *t);
@@ -458,6 +477,21 @@ void seccomp_will_block(struct pf_thread *t, const _Atomic uint32_t *word, uint3
 			bool brief);
 void seccomp_has_blocked(struct pf_thread *t);
 void seccomp_idle(struct platform *p, const _Atomic uint32_t *word, uint32_t seen);
+
+/* crowd.c */
+#define CROWD_STUB_US 60   /* T spins, after a report */
+#define CROWD_SENTRY_US 20 /* S, after an answer */
+void crowd_start(struct platform *p);
+/* t is counted elsewhere than before, or is a caller since. */
+void crowd_recount(struct pf_thread *t);
+void crowd_leave(struct pf_thread *t);
+void crowd_end(struct pf_thread *t);
+void crowd_count(struct pf_thread *t, uint64_t cycles);
+void crowd_waits(struct pf_thread *t);
+void crowd_judge(struct pf_thread *t, bool hit, bool late, uint64_t now);
+void crowd_consider(struct pf_thread *t, uint64_t now);
+uint64_t crowd_slice_ns(struct pf_thread *t);
+void crowd_slept(struct pf_thread *t);
 
 /* calls.c */
 /* Runs `n` commands after those already queued; results in cmd[].ret. -ESRCH: the stub died. */

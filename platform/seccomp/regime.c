@@ -17,6 +17,7 @@
  *	            doubles each time that spinning did not pay for long
  *
  *	ring     For threads that wait for each other, however they hand over else: ring.c.
+ *	crowd    Several threads share the two CPUs of the spin regime: crowd.c.
  *
  * The score is the time that spinning has saved lately, in us: a call that was caught spinning
  * saves a switch; a spin that ran out cost itself and a wake; a report that S saw late (T says
@@ -49,7 +50,6 @@
 #define SCORE_HIT 3
 #define SCORE_MISS 100
 #define SCORE_WAKE 50
-#define PAUSE_MIN_US 2000
 #define PAUSE_MAX_US 30000
 #define YIELDS 100	/* T, in the one-CPU regime, while CPUs may be idle */
 #define YIELDS_BUSY 5	/* with more threads than CPUs */
@@ -104,8 +104,8 @@ void regime_place(struct pf_thread *t)
 
 	if (cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &p->cpus) || p->ncpu < 2)
 		return;
-	if (t->regime.ring.on)
-		place(p, -1 - (int)t->regime.ring_cpu);
+	if (regime_in_group(t))
+		place(p, -1 - (int)t->regime.home);
 	else
 		place(p, t->regime.spin.on ? -1 - (int)cpu : (int)cpu);
 }
@@ -124,14 +124,15 @@ void spin_leave(struct pf_thread *t, uint64_t now)
 	atomic_fetch_sub(&t->space->p->nspinning, 1);
 }
 
-/* For what runs and spins now (the asking thread included), and `more`. */
-static bool cpu_to_spare(struct platform *p, unsigned more)
+bool cpu_to_spare(struct platform *p, unsigned more)
 {
 	unsigned ring = atomic_load_explicit(&p->nring, memory_order_relaxed) +
 			atomic_load_explicit(&p->nlinger, memory_order_relaxed);
+	unsigned crowd = atomic_load_explicit(&p->ncrowd, memory_order_relaxed);
 
 	return atomic_load_explicit(&p->nactive, memory_order_relaxed) +
 		       atomic_load_explicit(&p->nspinning, memory_order_relaxed) + (ring ? 2 : 0) +
+		       (crowd ? 2 : 0) +
 		       more <=
 	       p->ncpu;
 }
@@ -209,13 +210,15 @@ void regime_init(struct pf_thread *t)
 {
 	t->regime = (struct regime){.spin.pause_us = PAUSE_MIN_US,
 				    .tandem.pause_us = PAUSE_MIN_US,
-				    .ring.pause_us = PAUSE_MIN_US};
+				    .ring.pause_us = PAUSE_MIN_US,
+				    .crowd.pause_us = PAUSE_MIN_US};
 }
 
 void regime_end(struct pf_thread *t)
 {
 	regime_active(t, false);
 	ring_end(t);
+	crowd_end(t);
 	if (t->regime.spin.on)
 		atomic_fetch_sub(&t->space->p->nspinning, 1);
 	t->regime.spin.on = false;
@@ -297,6 +300,7 @@ static void share_count(struct pf_thread *t, uint64_t now)
 	if (stopped > resumed && stopped < now)
 		r->ran += stopped - resumed;
 	r->took += now - r->last;
+	crowd_count(t, r->given - r->last + (stopped > resumed ? stopped - resumed : 0));
 	if (r->took > 2 * RING_SHARE_US * (uint64_t)t->space->p->tsc_per_us) {
 		r->ran /= 2;
 		r->took /= 2;
@@ -319,21 +323,25 @@ void regime_reported(struct pf_thread *t, bool hit)
 	struct platform *p = t->space->p;
 	struct regime *r = &t->regime;
 	uint64_t now = __rdtsc(), last = r->last;
+	bool late;
 
 	stub_lost(t, now);
 	share_count(t, now);
+	late = is_late(p, now - __atomic_load_n(&t->slot->tsc, __ATOMIC_RELAXED), LATE_US);
 	if (r->ring.on) {
-		ring_judge(t, hit,
-			   is_late(p, now - __atomic_load_n(&t->slot->tsc, __ATOMIC_RELAXED),
-				   LATE_US),
-			   now);
+		ring_judge(t, hit, late, now);
+	} else if (r->crowd.on) {
+		crowd_judge(t, hit, late, now);
 	} else if (r->spin.on) {
 		spin_judge(t, hit, now);
 	} else {
 		ring_count(t, now);
 		tandem_judge(t, now);
-		if (p->cfg.spin_allowed)
-			spin_consider(t, now, last);
+		if (p->cfg.spin_allowed) {
+			crowd_consider(t, now);
+			if (!r->crowd.on)
+				spin_consider(t, now, last);
+		}
 	}
 	r->last = now;
 	regime_place(t);
@@ -366,6 +374,11 @@ uint64_t regime_give(struct pf_thread *t)
 		s->yields = YIELDS;
 		return SPIN_SENTRY_US * (uint64_t)p->tsc_per_us;
 	}
+	if (t->regime.crowd.on) {
+		s->spin = CROWD_STUB_US * p->tsc_per_us;
+		s->yields = 0;
+		return CROWD_SENTRY_US * (uint64_t)p->tsc_per_us;
+	}
 	s->spin = spin ? SPIN_STUB_US * p->tsc_per_us : 0;
 	s->yields = spin ? 0 : yields(t);
 	return spin ? SPIN_SENTRY_US * (uint64_t)p->tsc_per_us : 0;
@@ -390,4 +403,5 @@ void regime_start(struct platform *p, uint64_t tsc0, uint64_t ns0)
 	p->ncpu = CPU_COUNT(&p->cpus);
 	if (p->ncpu < 2)
 		p->cfg.spin_allowed = false;
+	crowd_start(p);
 }

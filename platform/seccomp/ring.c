@@ -28,7 +28,6 @@
 #define RING_BLOCKS_MORE 2 /* of others */
 #define RING_LINGER_US 60  /* S, for its task's wake-up */
 #define RING_POLLS 8
-#define RING_PAUSE_MIN_US 2000
 #define RING_PAUSE_MAX_US 250000
 #define RING_YIELDS 5000	   /* T, as long as S looks around */
 #define RING_START 500
@@ -47,7 +46,7 @@
 
 static _Thread_local bool idle_lingers;
 
-/* The thread counts as one that runs (nactive, nring), that looks around (nlinger), or not at all. */
+/* The thread counts as one that runs (nactive, nring, ncrowd), that looks around (nlinger), or not at all. */
 static void count(struct pf_thread *t, atomic_uint *which)
 {
 	atomic_uint *old = t->regime.counted;
@@ -59,30 +58,35 @@ static void count(struct pf_thread *t, atomic_uint *which)
 	if (old)
 		atomic_fetch_sub_explicit(old, 1, memory_order_relaxed);
 	t->regime.counted = which;
+	crowd_recount(t);
 }
 
 void regime_active(struct pf_thread *t, bool active)
 {
 	struct platform *p = t->space->p;
 
-	count(t, !active ? NULL : t->regime.ring.on ? &p->nring : &p->nactive);
+	count(t, !active	      ? NULL
+		 : t->regime.ring.on  ? &p->nring
+		 : t->regime.crowd.on ? &p->ncrowd
+				      : &p->nactive);
 }
 
 /* Who is first says which CPU. */
-static unsigned ring_join(struct platform *p, unsigned cpu)
+unsigned group_join(atomic_uint *group, unsigned cpu)
 {
-	uint32_t old = atomic_load(&p->ring), new;
+	uint32_t old = atomic_load(group), new;
 
 	do
 		new = old >> 16 ? old + (1u << 16) : 1u << 16 | cpu;
-	while (!atomic_compare_exchange_weak(&p->ring, &old, new));
+	while (!atomic_compare_exchange_weak(group, &old, new));
 	return new & 0xffff;
 }
 
 static bool others_want_cpus(struct platform *p, unsigned fewer)
 {
 	return atomic_load_explicit(&p->nactive, memory_order_relaxed) +
-		       atomic_load_explicit(&p->nspinning, memory_order_relaxed) + 2 >
+		       atomic_load_explicit(&p->nspinning, memory_order_relaxed) +
+		       (atomic_load_explicit(&p->ncrowd, memory_order_relaxed) ? 2 : 0) + 2 >
 	       p->ncpu + fewer;
 }
 
@@ -106,8 +110,8 @@ void ring_enter(struct pf_thread *t, int cpu)
 	r->ring.score = RING_START;
 	r->blocks = 0;
 	regime_active(t, r->counted);
-	r->ring_cpu = ring_join(t->space->p, cpu);
-	thread_pin_to(t, r->ring_cpu);
+	r->home = group_join(&t->space->p->ring, cpu);
+	thread_pin_to(t, r->home);
 }
 
 static void ring_quit(struct pf_thread *t)
@@ -165,12 +169,12 @@ void ring_judge(struct pf_thread *t, bool hit, bool late, uint64_t now)
 		r->score -= RING_LATE;
 	else if (others_want_cpus(p, 0))
 		r->score -= ring_alone(p) ? RING_ALONE : RING_OTHERS;
-	else if (++t->regime.calls > RING_CALLS)
+	else if (t->regime.calls > RING_CALLS)
 		r->score -= RING_CALL;
 	else if (r->score < RING_MAX)
 		r->score += RING_HIT;
 	else
-		r->pause_us = RING_PAUSE_MIN_US;
+		r->pause_us = PAUSE_MIN_US;
 	if (!ring_alone(p) && computes(t, RING_SHARE_OUT))
 		r->score = -1;
 	if (r->score < 0 || !regime_may_yield(&p->ring_yields, now))
@@ -221,7 +225,7 @@ void seccomp_will_block(struct pf_thread *t, const _Atomic uint32_t *word, uint3
 	__atomic_store_n(&t->slot->yields, linger ? RING_YIELDS : 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&t->slot->spin, 0, __ATOMIC_RELAXED);
 	r->blocked = __rdtsc();
-	r->calls = 0;
+	crowd_waits(t);
 	if (linger)
 		count(t, &p->nlinger);
 	if (linger && look(p, word, seen, RING_LINGER_US))

@@ -184,7 +184,7 @@ static int thread_revive(struct pf_thread *t, struct pf_thread *caller)
 	t->has_run = false;
 	regime_init(t);
 	if (caller->regime.ring.on)
-		ring_enter(t, caller->regime.ring_cpu);
+		ring_enter(t, caller->regime.home);
 	cpu_time_rebase(t);
 	return 0;
 }
@@ -266,7 +266,7 @@ int seccomp_thread_cpu(struct pf_thread *t)
 	const struct platform *p = t->space->p;
 	uint32_t cpu = __atomic_load_n(&t->slot->cpu, __ATOMIC_RELAXED);
 
-	if (t->regime.ring.on) /* its S is kept off there */
+	if (regime_in_group(t)) /* its S is kept off there */
 		return -1;
 	return p->ncpu > 1 && cpu < CPU_SETSIZE && CPU_ISSET(cpu, &p->cpus) ? (int)cpu : -1;
 }
@@ -282,6 +282,7 @@ void thread_unpin(struct pf_thread *t)
 void thread_may_clone(struct pf_thread *t)
 {
 	ring_leave(t);
+	crowd_leave(t);
 	if (t->pinned)
 		thread_unpin(t);
 }

@@ -124,7 +124,7 @@ static uint32_t wait_reply(struct slot *s)
 	for (;;) {
 		state = __atomic_load_n(&s->state, __ATOMIC_ACQUIRE);
 		if (state == SLOT_CMD || state == SLOT_RESUME || state == SLOT_FRAME) {
-			s->resumed = waited ? read_tsc() : 0;
+			s->resumed = waited || !start ? read_tsc() : 0;
 			return state;
 		}
 		__builtin_ia32_pause();
