@@ -163,6 +163,21 @@ fi
 run timeout 124 '' '' --timeout 0.3 sleep 100
 run timeout-not-reached 0 'done' '' --timeout 20 echo 'done'
 run memory-limit 137 '' '' --memory 64m -- python3 -c 'x = b"a" * 400_000_000'
+run memory-limit-leader-gone 137 '' '' --memory 64m -- python3 -c "
+import ctypes, threading, time
+def fill():
+	time.sleep(0.2)
+	x = b'a' * 400_000_000
+	time.sleep(2)
+threading.Thread(target=fill).start()
+ctypes.CDLL(None).syscall(60, 0)"
+run memory-limit-pipes 137 '' '' --memory 64m -- python3 -c "
+import fcntl, os, time
+for i in range(300):
+	r, w = os.pipe2(os.O_NONBLOCK)
+	fcntl.fcntl(w, 1031, 1 << 20)
+	os.write(w, bytes(1 << 20))
+time.sleep(2)"
 run strace-stderr 0 'hi' '*write(1, "hi\\n", 3)*= 3*' --strace echo hi
 run strace-file 0 'hi' '' --strace="$dir/trace" echo hi
 check strace-file-content 0 - '' grep -q 'execve\|write(1, "hi' "$dir/trace"

@@ -1,14 +1,18 @@
 /* A watcher instead of a cgroup, which an ordinary user may not make: it looks at the resident memory of
- * every address space, of the in-memory file systems and of patched text, the more often the less is left, and ends
+ * every address space, of the in-memory file systems, of patched text and of the sentry's own heap (what is in pipes
+ * and sockets), the more often the less is left, and ends
  * the largest process when the limit is passed, as the host's kernel does in a memory cgroup. In-memory files are
  * bounded exactly (ENOSPC). What is faulted in between two looks can go over the limit for that time. Only sandboxes
  * with a limit pay for the looking. */
 #include "sentry/kernel/memory_limit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "abi/base/log.h"
 #include "sentry/kernel/kernel.h"
@@ -21,23 +25,60 @@
 #define PERIOD_MIN_NS 5000000u	 /* close to the limit */
 #define PERIOD_MAX_NS 200000000u /* nothing used yet */
 #define GROUPS_MAX 4096
+#define SHARERS_LOOK 64
+#define CACHES_MAX (8UL << 20) /* of the sentry, which come with use */
 
 struct watch {
 	uint64_t limit;
 	struct mm *mms[GROUPS_MAX]; /* referenced for the time of a look */
 	struct thread_group *groups[GROUPS_MAX];
 	size_t n;
+	int statm;	/* the sentry's own, or -1 */
+	uint64_t spare; /* of its heap, in bytes: what is not the guest's */
 };
+
+/* Of its group's tasks the first that has memory: leaders may end before the others. */
+static bool stands_for_group(struct task *t)
+{
+	list_for_each(o, &t->tg->tasks, struct task, tg_node)
+		if (o->mm)
+			return o == t;
+	return false;
+}
 
 static bool collect(struct task *t, void *arg)
 {
 	struct watch *w = arg;
 
-	if (t->tg->leader != t || !t->mm || w->n == GROUPS_MAX)
-		return w->n < GROUPS_MAX;
+	if (w->n == GROUPS_MAX)
+		return false;
+	if (!t->mm || !stands_for_group(t))
+		return true;
+	/* Who has just been made by vfork shares its parent's, which is next to it. */
+	for (size_t i = w->n, k = 0; i-- > 0 && k < SHARERS_LOOK; k++)
+		if (w->mms[i] == t->mm)
+			return true;
 	w->mms[w->n] = mm_get(t->mm);
 	w->groups[w->n++] = thread_group_get(t->tg);
 	return true;
+}
+
+/* Anonymous memory that is not the file systems'. */
+static uint64_t own_heap(struct watch *w)
+{
+	unsigned long size, resident, shared;
+	uint64_t files = page_pool_used() * GUEST_PAGE_SIZE, heap;
+	char text[128];
+	ssize_t n = pread(w->statm, text, sizeof(text) - 1, 0);
+
+	text[n > 0 ? n : 0] = 0;
+	if (sscanf(text, "%lu %lu %lu", &size, &resident, &shared) != 3)
+		return 0;
+	heap = (resident - shared) * GUEST_PAGE_SIZE;
+	heap = heap > files ? heap - files : 0;
+	if (!w->spare)
+		w->spare = heap + CACHES_MAX;
+	return heap > w->spare ? heap - w->spare : 0;
 }
 
 static void kill_group(struct thread_group *tg, uint64_t rss)
@@ -52,7 +93,7 @@ static void kill_group(struct thread_group *tg, uint64_t rss)
 /* The share of the limit that is in use, in 1/1000. */
 static uint64_t look(struct watch *w)
 {
-	uint64_t total = page_pool_used() * GUEST_PAGE_SIZE + patch_bytes(), largest = 0;
+	uint64_t total = page_pool_used() * GUEST_PAGE_SIZE + patch_bytes() + own_heap(w), largest = 0;
 	size_t victim = 0;
 
 	w->n = 0;
@@ -82,6 +123,7 @@ static void *watch_thread(void *arg)
 	static struct watch w;
 
 	w.limit = *(const uint64_t *)arg;
+	w.statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	for (;;) {
 		uint64_t used = look(&w), period = PERIOD_MIN_NS;
 		struct timespec ts;
