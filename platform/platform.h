@@ -165,6 +165,9 @@ struct pf_ops {
 	 * stub process (space_kill() does so at once). pf_calls that were posted and not reported
 	 * complete with -EINTR. */
 	void (*thread_destroy)(struct pf_thread *t);
+	/* t is about to be destroyed, and its S goes on with another thread at once: if t was the last of its
+	 * space, let the host take that apart on another CPU, if one is free. NULL: it ends where it is. */
+	void (*thread_aside)(struct pf_thread *t);
 	/* The calling thread will not use a stopped t any more; another one is about to. To be called
 	 * before a thread other than t's first user takes over. May be NULL. */
 	void (*release)(struct pf_thread *t);

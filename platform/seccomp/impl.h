@@ -341,6 +341,8 @@ bool space_unwatch(struct pf_space *s);
 struct pf_space *space_watched_dead(struct platform *p, pid_t pid);
 /* Kills the process and leaves the rest to seccomp_reap(). */
 void space_end(struct pf_space *s);
+/* The process of t, which is to end, does so on another CPU than this one if one is free. */
+void seccomp_thread_aside(struct pf_thread *t);
 /* Waits for all that ended, and makes ready for births. */
 void seccomp_reap(struct platform *p);
 

@@ -167,6 +167,7 @@ const struct pf_ops platform_seccomp = {
 	.space_fork_run = seccomp_space_fork_run,
 	.thread_new = seccomp_thread_new,
 	.thread_destroy = seccomp_thread_destroy,
+	.thread_aside = seccomp_thread_aside,
 	.space_kill = seccomp_space_kill,
 	.reap = seccomp_reap,
 	.space_get = space_get,

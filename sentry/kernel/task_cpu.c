@@ -146,6 +146,9 @@ void task_switch_pt(struct task *t, struct pf_thread *pt, bool counted)
 {
 	struct pf_thread *old = task_swap_pt(t, pt, counted);
 
-	if (old)
-		kernel->pf_ops->thread_destroy(old);
+	if (!old)
+		return;
+	if (pt && kernel->pf_ops->thread_aside)
+		kernel->pf_ops->thread_aside(old);
+	kernel->pf_ops->thread_destroy(old);
 }
