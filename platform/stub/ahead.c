@@ -80,6 +80,67 @@ static void message(struct window *w, uint64_t addr, int data)
 		piece(w, m->control, m->control_len);
 }
 
+static uint64_t page_rest(uint64_t addr)
+{
+	return 4096 - addr % 4096;
+}
+
+/* Not beyond the page: behind it there may be nothing, which takes a fault to find out. */
+static void string(struct window *w, uint64_t addr)
+{
+	uint64_t rest = page_rest(addr);
+	const char *s = piece(w, addr, rest < SLOT_IN_PATH ? rest : SLOT_IN_PATH);
+
+	if (!s || rest >= SLOT_IN_PATH)
+		return;
+	for (uint64_t i = 0; i < rest; i++)
+		if (!s[i])
+			return;
+	piece(w, addr + rest, SLOT_IN_PATH - rest);
+}
+
+/* pselect6's last argument leads to the mask. */
+static void mask(struct window *w, uint64_t addr)
+{
+	const struct vector *m = piece(w, addr, sizeof(*m));
+
+	if (m)
+		piece(w, m->base, sizeof(uint64_t));
+}
+
+struct block {
+	const char *bytes;
+	uint64_t base, len;
+};
+
+/* Is all of the string at addr in it? */
+static int block_holds(const struct block *b, uint64_t addr)
+{
+	for (uint64_t i = addr - b->base; i < b->len; i++)
+		if (!b->bytes[i])
+			return 1;
+	return 0;
+}
+
+/* The beginning of a vector and its strings, in the blocks that the sentry will ask for one after the other (its
+ * copying: syscalls/process_exec.c). */
+static void strings(struct window *w, uint64_t vec, struct block *b)
+{
+	uint64_t rest = page_rest(vec), len = rest >= 8 && rest < STUB_STRINGS ? rest : STUB_STRINGS;
+	const uint64_t *v = piece(w, vec, len);
+
+	for (uint64_t i = 0; v && i < len / 8 && v[i]; i++) {
+		if (v[i] >= b->base && block_holds(b, v[i]))
+			continue;
+		rest = page_rest(v[i]);
+		b->base = v[i];
+		b->len = rest < STUB_STRING_BLOCK ? rest : STUB_STRING_BLOCK;
+		b->bytes = piece(w, b->base, b->len);
+		if (!b->bytes)
+			b->len = 0;
+	}
+}
+
 static void argument(struct window *w, uint32_t shape, const uint64_t *regs)
 {
 	static const uint8_t place[8] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
@@ -89,7 +150,7 @@ static void argument(struct window *w, uint32_t shape, const uint64_t *regs)
 
 	switch (SHAPE_KIND(shape)) {
 	case SHAPE_STRING:
-		piece(w, addr, SLOT_IN_PATH);
+		string(w, addr);
 		break;
 	case SHAPE_FIXED:
 		piece(w, addr, value);
@@ -124,5 +185,15 @@ void stub_copy_ahead(struct slot *s, const uint64_t *regs)
 	else if (nr < sizeof(shapes) / sizeof(shapes[0]))
 		for (unsigned i = 0; i < SHAPES && shapes[nr][i]; i++)
 			argument(&w, shapes[nr][i], regs);
+	if (nr == __NR_execve) {
+		struct block b = {0};
+
+		strings(&w, regs[REG_RSI], &b);
+		strings(&w, regs[REG_RDX], &b);
+	}
+	if (nr == __NR_pselect6)
+		mask(&w, regs[REG_R9]);
+	if (nr == __NR_execve || nr == __NR_exit || nr == __NR_exit_group)
+		piece(&w, s->robust_list, STUB_ROBUST_HEAD_SIZE);
 	s->in = w.n ? w.n << 16 | (SLOT_WINDOW + (w.at - start) + SLOT_UNIT - 1) / SLOT_UNIT : 0;
 }

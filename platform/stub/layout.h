@@ -56,6 +56,9 @@
 #define SLOT_IN_BUFFER_LARGE 0x10000
 #define SLOT_IN_SIZE_LARGE 0x11000UL
 #define SLOT_INS 16
+/* Of execve's vectors: bytes of the vector, and of the strings, at a time. */
+#define STUB_STRINGS 256
+#define STUB_STRING_BLOCK 1024
 /* A signo that no signal has: the thread could not write what the call has left in the window. */
 #define STUB_OUT_FAULT 0x7f
 /* The registers of a fast call, in the order of struct pf_regs: r8 ... eflags. */

@@ -110,7 +110,8 @@ int zero_guest(struct task *t, struct gptr dst, size_t n)
 	return zero_guest_partial(t, dst, n) == (ssize_t)n ? 0 : -EFAULT;
 }
 
-/* Strings are short, mostly: the first look is small, and later ones go to the end of the page. */
+/* Strings are short, mostly: the first look is small, and none goes beyond the page, where nothing may be. The stub
+ * copies ahead accordingly. */
 #define STRING_FIRST 256
 
 ssize_t copy_string_from_guest(struct task *t, char *dst, struct gptr src, size_t size)
@@ -118,10 +119,12 @@ ssize_t copy_string_from_guest(struct task *t, char *dst, struct gptr src, size_
 	size_t done = 0;
 
 	while (done < size) {
-		size_t part = done ? GUEST_PAGE_SIZE : STRING_FIRST;
+		size_t part = GUEST_PAGE_SIZE - (src.v + done) % GUEST_PAGE_SIZE;
 		const char *nul;
 		ssize_t r;
 
+		if (done < STRING_FIRST && part > STRING_FIRST - done)
+			part = STRING_FIRST - done;
 		if (part > size - done)
 			part = size - done;
 		r = copy_from_guest_partial(t, dst + done, gptr_add(src, done), part);

@@ -13,7 +13,9 @@
 /* All strings and pointers together: a quarter of the stack's limit, at most 6 MiB, but 128 KiB always. */
 #define STRINGS_MAX (6u << 20)
 #define STRINGS_MIN (128u << 10)
+/* The stub copies ahead what is asked for in such pieces (platform/stub/ahead.c). */
 #define POINTER_BATCH 32
+#define STRING_BLOCK 1024
 
 struct strings {
 	char **v;
@@ -25,7 +27,7 @@ struct strings {
 struct string_block {
 	uint64_t base;
 	size_t len;
-	char bytes[4096];
+	char bytes[STRING_BLOCK];
 };
 
 struct string_budget {
@@ -82,15 +84,14 @@ static const char *block_find(const struct string_block *k, uint64_t p, size_t *
 
 static ssize_t string_read(struct task *t, struct string_budget *b, struct gptr p, const char **out)
 {
-	size_t len;
+	size_t len, page = GUEST_PAGE_SIZE - p.v % GUEST_PAGE_SIZE;
 	ssize_t got;
 
 	*out = block_find(&b->block, p.v, &len);
 	if (*out)
 		return (ssize_t)len;
-	/* To the end of the page: beyond it there may be nothing, which would take long to find out. */
-	got = copy_from_guest_partial(t, b->block.bytes, p,
-				      sizeof(b->block.bytes) - p.v % sizeof(b->block.bytes));
+	/* Not beyond the page: there may be nothing, which would take long to find out. */
+	got = copy_from_guest_partial(t, b->block.bytes, p, page < STRING_BLOCK ? page : STRING_BLOCK);
 	b->block.base = p.v;
 	b->block.len = got > 0 ? (size_t)got : 0;
 	*out = block_find(&b->block, p.v, &len);
