@@ -26,6 +26,7 @@ void inode_init(struct inode *i, struct fs *fs, const struct inode_ops *ops, uin
 	atomic_init(&i->locks, NULL);
 	atomic_init(&i->watches, NULL);
 	atomic_init(&i->special, NULL);
+	atomic_init(&i->executes, false);
 	i->special_release = NULL;
 	atomic_init(&i->writers, 0);
 	atomic_init(&i->link_text, NULL);

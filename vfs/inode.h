@@ -155,6 +155,7 @@ struct inode {
 	_Atomic int writers;		/* open for writing; <0: denied (running text) */
 	_Atomic bool no_link;		/* link(2) says ENOENT: its last name went, or it was made
 					 * with O_TMPFILE|O_EXCL */
+	_Atomic bool executes;		/* the host has mapped it to be executed before */
 	_Atomic(char *) link_text;	/* a symlink's target once read, unless fs->no_dcache */
 };
 

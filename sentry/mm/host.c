@@ -141,9 +141,9 @@ int host_mmap_anon(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t prot)
 }
 
 /* The host refuses a file's mapping for what we can't check only where it shall be executed (a host
- * mount with noexec): that must reach the caller, so it is never posted by a running guest. An exec posts all: it
- * looks at the results before it commits. */
-int host_mmap_fd(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t prot, bool shared, int fd,
+ * mount with noexec): that must reach the caller, so it is not posted by a running guest until it has worked once. An
+ * exec posts all: it looks at the results before it commits. */
+int host_mmap_fd(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t prot, bool shared, bool sure, int fd,
 		 uint64_t offset)
 {
 	struct pf_call c = {.nr = PF_MMAP, .fd = fd, .fd_lasts = !op->t,
@@ -151,7 +151,8 @@ int host_mmap_fd(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t prot, b
 				    (shared ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE) | MAP_FIXED,
 				    0, offset}};
 
-	return check_placed(op->t && (prot & PROT_EXEC) ? host_call_now(op, &c) : host_call(op, &c),
+	return check_placed(op->t && (prot & PROT_EXEC) && !sure ? host_call_now(op, &c) :
+								   host_call(op, &c),
 			    addr);
 }
 

@@ -121,10 +121,15 @@ static struct vma *vma_for(const struct mm_op *op, const struct mmap_args *a)
 
 static int host_map(struct mm_op *op, const struct mmap_args *a)
 {
+	int err;
+
 	if (a->host_fd < 0)
 		return host_mmap_anon(op, a->addr, a->len, a->prot);
-	return host_mmap_fd(op, a->addr, a->len, a->prot, a->flags & MAP_SHARED, a->host_fd,
-			    a->host_offset);
+	err = host_mmap_fd(op, a->addr, a->len, a->prot, a->flags & MAP_SHARED,
+			   a->file && atomic_load(&a->file->inode->executes), a->host_fd, a->host_offset);
+	if (err == 0 && a->file && (a->prot & PROT_EXEC) && op->t)
+		atomic_store(&a->file->inode->executes, true);
+	return err;
 }
 
 /* Programs' loaders map a whole library and then its parts over it again with other protections.

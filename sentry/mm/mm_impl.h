@@ -108,7 +108,8 @@ void busy_free(struct mm_impl *impl);
 /* ---- host calls: host.c -------------------------------------------------------------------- */
 
 int host_mmap_anon(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t prot);
-int host_mmap_fd(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t prot, bool shared, int fd,
+/* sure: the host will not refuse to have that file executed. */
+int host_mmap_fd(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t prot, bool shared, bool sure, int fd,
 		 uint64_t offset);
 int host_munmap(struct mm_op *op, uint64_t addr, uint64_t len);
 int host_mprotect(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t prot);

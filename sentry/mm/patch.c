@@ -207,7 +207,7 @@ static int thunks_map(struct mm_op *op, uint64_t at, const struct shadow *s)
 		.offset = (uint64_t)s->fd,
 		.special = thunks_name,
 	};
-	err = host_mmap_fd(op, at, s->thunks_len, thunks->prot, false, s->fd, s->thunks);
+	err = host_mmap_fd(op, at, s->thunks_len, thunks->prot, false, true, s->fd, s->thunks);
 	if (err)
 		vma_free(thunks);
 	else
@@ -222,7 +222,7 @@ static int shadow_map(struct mm_op *op, struct vma *v, const struct shadow *s)
 	int err = thunks_map(op, text + (uint64_t)s->delta, s);
 
 	if (!err)
-		err = host_mmap_fd(op, text, s->end - s->start, v->prot, false, s->fd, 0);
+		err = host_mmap_fd(op, text, s->end - s->start, v->prot, false, true, s->fd, 0);
 	if (!err) {
 		vma_set_vm_flags(op->m, v, v->vm_flags | VMA_PATCHED);
 		op->m->impl->patched = true;
@@ -395,7 +395,7 @@ static int unpatch_first(struct task *t, uint64_t addr, uint64_t end, uint64_t *
 		if (v && v->start == seen.start && v->end == seen.end && v->file == seen.file &&
 		    (v->vm_flags & VMA_PATCHED)) {
 			err = host_mmap_fd(&op, v->start, v->end - v->start, v->prot, false,
-					   fm.host_fd, v->offset + fm.delta);
+					   false, fm.host_fd, v->offset + fm.delta);
 			if (!err)
 				vma_set_vm_flags(op.m, v, v->vm_flags & ~(uint32_t)VMA_PATCHED);
 		}

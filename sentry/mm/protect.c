@@ -1,6 +1,8 @@
 /* mprotect(2). */
 #include "sentry/kernel/task.h"
 #include "sentry/mm/mm_impl.h"
+#include "vfs/file.h"
+#include "vfs/inode.h"
 
 #define PROT_SEM_GUEST 8
 #define PERSONALITY_READ_IMPLIES_EXEC 0x0400000
@@ -45,7 +47,7 @@ int mprotect_locked(struct mm_op *op, uint64_t start, uint64_t end, uint32_t pro
 		return refused;
 	for (struct vma *v = vma_find(op->m, start); v && v->start < end; v = vma_next(v)) {
 		change |= v->prot != prot;
-		file_code |= v->file && (prot & PROT_EXEC);
+		file_code |= v->file && (prot & PROT_EXEC) && !atomic_load(&v->file->inode->executes);
 	}
 	if (!change)
 		return refused;
@@ -57,8 +59,11 @@ int mprotect_locked(struct mm_op *op, uint64_t start, uint64_t end, uint32_t pro
 	op->post = post;
 	if (err)
 		return err;
-	for (struct vma *v = vma_find(op->m, start); v && v->start < end; v = vma_next(v))
+	for (struct vma *v = vma_find(op->m, start); v && v->start < end; v = vma_next(v)) {
 		vma_set_prot(op->m, v, prot);
+		if (op->t && file_code && v->file)
+			atomic_store(&v->file->inode->executes, true);
+	}
 	vma_merge_range(op, start, end);
 	return refused;
 }

@@ -116,7 +116,7 @@ static int host_move(struct mm_op *op, const struct remap *r)
 	if (r->host_fd < 0)
 		return host_mmap_anon(op, r->new_addr + r->old_len, extra, r->v->prot);
 	return host_mmap_fd(op, r->new_addr + r->old_len, extra, r->v->prot,
-			    r->v->flags & MAP_SHARED, r->host_fd,
+			    r->v->flags & MAP_SHARED, false, r->host_fd,
 			    r->v->offset + (r->old - r->v->start) + r->old_len + r->host_delta);
 }
 

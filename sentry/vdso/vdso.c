@@ -185,7 +185,7 @@ int vdso_map(struct mm_op *op)
 	code = vma_for(base, end - GUEST_PAGE_SIZE, PROT_READ | PROT_EXEC, PROT_READ | PROT_WRITE | PROT_EXEC,
 		       "[vdso]");
 	vvar = vma_for(end - GUEST_PAGE_SIZE, end, PROT_READ, PROT_READ, "[vvar]");
-	err = code && vvar ? host_mmap_fd(op, base, size, PROT_READ | PROT_EXEC, false, fd, 0) : -ENOMEM;
+	err = code && vvar ? host_mmap_fd(op, base, size, PROT_READ | PROT_EXEC, false, true, fd, 0) : -ENOMEM;
 	if (err) {
 		if (code)
 			vma_free(code);
