@@ -2,9 +2,9 @@
  * come to the same now.
  *
  * A counter stands for some file systems: it counts names that come, go or move there, and changes of
- * modes and owners; the first one counts changes of the mounts. A walk that was made through the caches
- * alone (walk_seen.pure) depends on the first and on those of the file systems that it went through
- * (walk_seen.of). Who makes a change counts it after he has made it and before his own call returns: a result is good
+ * modes and owners; the first one counts changes of the mounts. A walk through nothing but file systems whose names
+ * change only by what is counted (walk_seen.pure) depends on the first and on those of the file systems
+ * that it went through (walk_seen.of). Who makes a change counts it after he has made it and before his own call returns: a result is good
  * as long as the counters say what they said *before* the walk. */
 #pragma once
 

@@ -78,7 +78,6 @@ static void frame_drop(struct walker *w, struct walk_frame *f)
 
 void walker_end(struct walker *w)
 {
-	w->seen.pure &= w->fast;
 	walk_seen = w->seen;
 	for (int i = 0; i < w->depth; i++)
 		frame_drop(w, &w->frames[i]);
@@ -151,7 +150,8 @@ static bool is_dotdot(const char *name, size_t len)
 static void depends(struct walker *w, const struct dirent *d, const struct inode *i, uint32_t mode)
 {
 	w->seen.of |= 1u << d->fs->changes;
-	w->seen.pure &= !i->ops->revalidate && !i->ops->permission &&
+	w->seen.pure &= !d->fs->no_dcache && !d->fs->no_negative && !i->ops->revalidate &&
+			!i->ops->permission && !i->ops->follow &&
 			(!S_ISDIR(mode) || (mode & (S_IROTH | S_IXOTH)) == (S_IROTH | S_IXOTH));
 }
 

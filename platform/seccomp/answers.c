@@ -100,18 +100,14 @@ static bool key_of(struct platform *p, const struct pf_answer *a, struct answer_
 	       answer_key(k, shape, a->args, a->cred, &p->answers->place[a->place]);
 }
 
-/* Where it goes: in place of the same question's, of one that holds no more, or of either. */
+/* Where it goes: in place of the same question's, or of the oldest. */
 static struct answer *choose(struct platform *p, const struct answer_key *k)
 {
-	struct answer *set = p->answers->set[answer_set(k)];
+	uint16_t *at = &p->answers->index[answer_hash(k)];
 
-	for (unsigned i = 0; i < ANSWER_WAYS; i++)
-		if (answer_is(&set[i], k))
-			return &set[i];
-	for (unsigned i = 0; i < ANSWER_WAYS; i++)
-		if (!set[i].path_len || !answer_holds(p->answers, &set[i]))
-			return &set[i];
-	return &set[p->answers_turn++ % ANSWER_WAYS];
+	if (!*at || !answer_is(&p->answers->answer[*at], k))
+		__atomic_store_n(at, (uint16_t)(1 + p->answers_turn++ % (ANSWERS - 1)), __ATOMIC_RELEASE);
+	return &p->answers->answer[*at];
 }
 
 bool seccomp_may_answer(uint64_t nr)

@@ -80,10 +80,10 @@ int stub_answer_path(struct slot *s, uint64_t *regs)
 {
 	uint32_t place = s->place % ANSWER_PLACES;
 	const struct answer_shape *shape;
-	const struct answer *set;
 	struct answer_key k;
 	struct found found;
 	uint64_t args[6];
+	unsigned at;
 
 	if (!place || !__atomic_load_n(&s->answers, __ATOMIC_ACQUIRE))
 		return 0;
@@ -94,9 +94,7 @@ int stub_answer_path(struct slot *s, uint64_t *regs)
 	if (!path_copied(s, args[shape->path], &k) ||
 	    !answer_key(&k, shape, args, s->cred, &TABLE->place[place]))
 		return 0;
-	set = TABLE->set[answer_set(&k)];
-	for (unsigned i = 0; i < ANSWER_WAYS; i++)
-		if (take(&set[i], &k, &found))
-			return deliver(shape, args, &found, &regs[REG_RAX]);
-	return 0;
+	at = __atomic_load_n(&TABLE->index[answer_hash(&k)], __ATOMIC_ACQUIRE) % ANSWERS;
+	return at && take(&TABLE->answer[at], &k, &found) &&
+	       deliver(shape, args, &found, &regs[REG_RAX]);
 }

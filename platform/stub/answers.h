@@ -4,7 +4,8 @@
  *
  *	STUB_PATHS  counters of changes   an answer says which of them it depends on, and their sum
  *	            places                root and working directory of each fs_context, as numbers
- *	            answers               sets of ANSWER_WAYS, found by a hash of the question
+ *	            index                 where the answer to questions with this hash may be
+ *	            answers               one after the other, the oldest is overwritten
  *
  * An answer holds as long as the sum of its counters is what it was before the call that it comes from: who
  * changes something counts before his own call returns. A place's numbers change when its directory does.
@@ -20,8 +21,8 @@
 
 #define ANSWER_CHANGES 32
 #define ANSWER_PLACES 4096
-#define ANSWER_SETS 512
-#define ANSWER_WAYS 2
+#define ANSWER_INDEX 4096
+#define ANSWERS 1024
 #define ANSWER_PATH 192
 #define ANSWER_DATA 256 /* struct statx */
 
@@ -46,7 +47,8 @@ struct answer_place {
 struct answers {
 	uint64_t changes[ANSWER_CHANGES];
 	_Alignas(64) struct answer_place place[ANSWER_PLACES]; /* 0: none */
-	_Alignas(64) struct answer set[ANSWER_SETS][ANSWER_WAYS];
+	_Alignas(64) uint16_t index[ANSWER_INDEX]; /* 0: nowhere */
+	_Alignas(64) struct answer answer[ANSWERS]; /* not [0] */
 };
 _Static_assert(sizeof(struct answers) <= STUB_PATHS_SIZE, "layout.h");
 
@@ -117,7 +119,7 @@ static inline uint64_t answer_mix(uint64_t h, uint64_t v)
 	return h ^ h >> 29;
 }
 
-static inline unsigned answer_set(const struct answer_key *k)
+static inline unsigned answer_hash(const struct answer_key *k)
 {
 	uint64_t h = answer_mix(k->cred, k->place), v;
 	uint32_t n = k->path_len, i;
@@ -131,7 +133,7 @@ static inline unsigned answer_set(const struct answer_key *k)
 	for (v = 0; i < n; i++)
 		v = v << 8 | (uint8_t)k->path[i];
 	h = answer_mix(h, v);
-	return (h ^ h >> 32) % ANSWER_SETS;
+	return (h ^ h >> 32) % ANSWER_INDEX;
 }
 
 static inline int answer_is(const struct answer *a, const struct answer_key *k)

@@ -1,8 +1,6 @@
 /* Which results of calls with paths are kept for the stubs (platform/stub/answers.h).
  *
- * One that comes from a single walk through the caches alone (vfs/changes.h): what it depends on is counted
- * then. The first walk to a name asks a file system, so the second fills in, and the third is answered in
- * the stub. Attributes are kept only of file systems where nobody writes, since writing is not counted. */
+ * One that comes from a single walk through file systems where all changes are counted (vfs/changes.h). Attributes are kept only of file systems where nobody writes, since writing is not counted. */
 #include "sentry/syscalls/fs_answer.h"
 
 #include <errno.h>

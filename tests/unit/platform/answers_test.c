@@ -263,7 +263,7 @@ Test(answers, no_guest_writes_them)
 	};
 
 	cr_expect(faults(s, t, store, sizeof(store), STUB_PATHS));
-	cr_expect(faults(s, t, store, sizeof(store), STUB_PATHS + offsetof(struct answers, set)));
+	cr_expect(faults(s, t, store, sizeof(store), STUB_PATHS + offsetof(struct answers, answer)));
 	for (unsigned i = 0; i < sizeof(cmds) / sizeof(cmds[0]); i++) {
 		cr_assert_eq(commands_run(t, &cmds[i], 1), 0);
 		cr_expect_lt(cmds[i].ret, 0, "call %lu: %ld", cmds[i].op, cmds[i].ret);
