@@ -154,7 +154,7 @@ void handover_wake_dead(struct pf_thread *t)
 
 static bool take_interrupt(struct pf_thread *t, struct pf_event *ev)
 {
-	if (!atomic_load_explicit(&t->interrupted, memory_order_relaxed))
+	if (!atomic_load(&t->interrupted)) /* after the store to running, which an interrupt looks at */
 		return false;
 	atomic_store(&t->interrupted, false);
 	ev->kind = PF_INTERRUPT;
