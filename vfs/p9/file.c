@@ -189,20 +189,39 @@ static ssize_t read_in_place(struct file *f, struct uio *dst, uint64_t off)
 	return n == -EAGAIN ? -EIO : n;
 }
 
+/* As the server last said, where nobody else writes and we haven't; else as the host has it. */
+static bool size_of_open(struct file *f, uint64_t *size)
+{
+	struct p9_inode *pi = p9_inode(f->inode);
+	struct p9_file *pf = f->priv;
+	struct stat st;
+
+	if (p9_fs(f->inode)->exclusive) {
+		AUTO_LOCK(&f->inode->attr_lock);
+		*size = pi->attr.size;
+		if (pi->attr_valid && !pi->attr_written)
+			return true;
+	}
+	if (fstat(pf->rfd, &st) < 0)
+		return false;
+	*size = (uint64_t)st.st_size;
+	return true;
+}
+
 /* The reader gets it by itself, if it is much. */
 static ssize_t read_by_reader(struct file *f, struct uio *dst, uint64_t off)
 {
 	struct p9_file *pf = f->priv;
 	struct uio_source source = {pf->rfd, &p9_inode(f->inode)->fetch_id};
 	size_t n = dst->resid;
-	struct stat st;
+	uint64_t size;
 
 	/* A writer's descriptor is not for reading alone. */
-	if (!uio_may_fetch(dst, n) || pf->fid || pf->writer || fstat(pf->rfd, &st) < 0 ||
-	    off >= (uint64_t)st.st_size)
+	if (!uio_may_fetch(dst, n) || pf->fid || pf->writer || !size_of_open(f, &size) ||
+	    off >= size)
 		return -EAGAIN;
-	if (n > (uint64_t)st.st_size - off)
-		n = (uint64_t)st.st_size - off;
+	if (n > size - off)
+		n = size - off;
 	return uio_fetch(dst, &source, off, n) ? (ssize_t)n : -EAGAIN;
 }
 
