@@ -335,15 +335,15 @@ if pid == 0:
 time.sleep(1); os.kill(pid, 9); os._exit(7 if os.waitpid(pid, 0)[1] == 9 else 8)"
 
 # One process waits for the gofer and holds the directory's lock; one waits for the lock, and is killed.
-asks="import os, time; print('ready', flush=True); time.sleep(0.5); os.mkdir('/data/%d' % os.getpid())"
 stuck_test stuck-gofer-lock-waiter-killed 7 '' -v "$dir/vol:/data" python3 -c "
 import os, signal, time
 pids = []
 for i in 1, 2:
 	pids.append(os.fork())
-	if pids[-1] == 0:
-		time.sleep(0.2 * i)
-		$asks
+	while pids[-1] == 0:
+		time.sleep(0.05 * i)
+		os.mkdir('/data/%d-%f' % (os.getpid(), time.time()))
+print('ready', flush=True)
 time.sleep(3); os.kill(pids[1], 9); os._exit(7 if os.waitpid(pids[1], 0)[1] == 9 else 8)"
 
 results_end cli
