@@ -336,14 +336,20 @@ time.sleep(1); os.kill(pid, 9); os._exit(7 if os.waitpid(pid, 0)[1] == 9 else 8)
 
 # One process waits for the gofer and holds the directory's lock; one waits for the lock, and is killed.
 stuck_test stuck-gofer-lock-waiter-killed 7 '' -v "$dir/vol:/data" python3 -c "
-import os, signal, time
-pids = []
-for i in 1, 2:
-	pids.append(os.fork())
-	while pids[-1] == 0:
-		time.sleep(0.05 * i)
-		os.mkdir('/data/%d-%f' % (os.getpid(), time.time()))
+import os, select, time
+r, w = os.pipe()
+if os.fork() == 0:
+	while True:
+		os.mkdir('/data/%f' % time.time())
+		os.write(w, b'x')
+		time.sleep(0.02)
 print('ready', flush=True)
-time.sleep(3); os.kill(pids[1], 9); os._exit(7 if os.waitpid(pids[1], 0)[1] == 9 else 8)"
+while select.select([r], [], [], 1)[0]:
+	os.read(r, 100)
+pid = os.fork()
+if pid == 0:
+	os.mkdir('/data/other')
+	time.sleep(100)
+time.sleep(1); os.kill(pid, 9); os._exit(7 if os.waitpid(pid, 0)[1] == 9 else 8)"
 
 results_end cli
