@@ -15,6 +15,22 @@ WORK = {
         echo 'int main(void){return 0;}' >main.c
         printf 'a: main.o f1.o f2.o f3.o f4.o f5.o f6.o\\n\\t$(CC) -o $@ $^\\n' >Makefile
         make -s -j2 CFLAGS=-O2"""),
+    # The same with files that take the compiler some time.
+    "compile_long": ("gcc make", """
+        for i in 1 2 3 4; do {
+            echo '#include <stdio.h>'
+            echo '#include <stdlib.h>'
+            echo '#include <string.h>'
+            for j in $(seq 120); do
+                echo "int f${i}_$j(int *a, int n) { int s = 0;"
+                echo "for (int i = 0; i < n; i++) { a[i] = a[i] * $j + i % ($i + 3); if (a[i] & 1) s ^= a[i]; }"
+                echo "qsort(a, n, sizeof(*a), (int (*)(const void *, const void *))strcmp);"
+                echo "return s + printf(\\"%d\\", s); }"
+            done
+        } >f$i.c; done
+        echo 'int main(void){return 0;}' >main.c
+        printf 'a: main.o f1.o f2.o f3.o f4.o\\n\\t$(CC) -o $@ $^\\n' >Makefile
+        make -s -j2 CFLAGS=-O2"""),
     "git_commit": ("git", """
         git init -q r && cd r && for i in $(seq 50); do echo $i >f$i; done && git add . &&
         git -c user.name=a -c user.email=b commit -qm x && git status -s"""),
