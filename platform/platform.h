@@ -107,7 +107,7 @@ struct pf_answer {
 	uint64_t nr;
 	const uint64_t *args; /* six */
 	uint64_t cred;
-	unsigned place;
+	uint64_t root, cwd; /* numbers of place_set(), taken before the call looked at anything */
 	const char *path;
 	size_t path_len;
 	int64_t result;

@@ -92,12 +92,13 @@ void seccomp_place_free(struct platform *p, unsigned place)
 static bool key_of(struct platform *p, const struct pf_answer *a, struct answer_key *k)
 {
 	const struct answer_shape *shape = answer_shape(a->nr);
+	const struct answer_place place = {a->root, a->cwd};
 
-	if (!p->answers || !shape || !a->place || a->data_len > ANSWER_DATA)
+	if (!p->answers || !shape || a->data_len > ANSWER_DATA)
 		return false;
 	*k = (struct answer_key){.path = a->path, .path_len = (uint32_t)a->path_len};
 	return a->path_len <= ANSWER_PATH &&
-	       answer_key(k, shape, a->args, a->cred, &p->answers->place[a->place]);
+	       answer_key(k, shape, a->args, a->cred, &place);
 }
 
 /* Where it goes: in place of the same question's, or of the oldest. */

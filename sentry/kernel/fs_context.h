@@ -1,6 +1,7 @@
 /* Root, working directory and umask: shared by CLONE_FS. */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -16,7 +17,7 @@ struct fs_context {
 	/* For the answers that stubs give: the platform's number for this context, and numbers that nothing else has
 	 * had, of root and cwd. A copy has the same, a change makes new ones. */
 	unsigned place;
-	uint64_t root_id, cwd_id; /* protected by mu */
+	_Atomic uint64_t root_id, cwd_id; /* written with mu held, after root and cwd */
 };
 
 int fs_context_new(const struct path *root, const struct path *cwd, uint32_t umask,

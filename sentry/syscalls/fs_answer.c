@@ -4,6 +4,7 @@
 #include "sentry/syscalls/fs_answer.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "abi/linux/stat.h"
@@ -20,6 +21,7 @@ static _Thread_local struct {
 	bool on;
 	bool lasting;
 	size_t path_len, data_len;
+	uint64_t root, cwd;
 	uint64_t before[VFS_CHANGES];
 	char path[PATH_KEPT];
 	uint8_t data[DATA_KEPT];
@@ -48,6 +50,8 @@ void fs_answer_begin(struct task *t, uint64_t nr)
 	call.path_len = call.data_len = 0;
 	call.lasting = true;
 	walk_seen.walks = 0;
+	call.root = atomic_load(&t->fs->root_id);
+	call.cwd = atomic_load(&t->fs->cwd_id);
 	for (int i = 0; i < VFS_CHANGES; i++)
 		call.before[i] = atomic_load_explicit(&vfs_changes[i], memory_order_acquire);
 }
@@ -82,13 +86,21 @@ static bool keeps(uint64_t nr, int64_t result)
 	return !opens && (result >= 0 || result == -EINVAL || result == -EACCES || result == -EROFS);
 }
 
+/* Another thread may change the directories that it shares with us at any time. The walk has started in those
+ * that we have the numbers of, if they are the same now: a number comes after what it is the number of. */
+static bool stayed(const struct task *t)
+{
+	return call.root == atomic_load(&t->fs->root_id) && call.cwd == atomic_load(&t->fs->cwd_id);
+}
+
 void fs_answer_end(struct task *t, uint64_t nr, const uint64_t args[6], int64_t result)
 {
 	struct pf_answer a = {
 		.nr = nr,
 		.args = args,
 		.cred = t->identity.cred,
-		.place = t->identity.place,
+		.root = call.root,
+		.cwd = call.cwd,
 		.path = call.path,
 		.path_len = call.path_len,
 		.result = result,
@@ -100,7 +112,7 @@ void fs_answer_end(struct task *t, uint64_t nr, const uint64_t args[6], int64_t 
 	if (!call.on)
 		return;
 	call.on = false;
-	if (!call.path_len || call.path_len == PATH_KEPT || !keeps(nr, result))
+	if (!call.path_len || call.path_len == PATH_KEPT || !keeps(nr, result) || !stayed(t))
 		return;
 	for (int i = 0; i < VFS_CHANGES; i++)
 		if (a.of & 1u << i)

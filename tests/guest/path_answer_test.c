@@ -453,6 +453,39 @@ static void test_chdir_by_another_thread(void)
 	munmap(s, 4096);
 }
 
+static void *asker(void *arg)
+{
+	struct shared *s = arg;
+
+	while (!atomic_load(&s->stop))
+		access("in-w", F_OK);
+	return NULL;
+}
+
+/* What was looked up in the directory of before is not said of the one that follows, though the call that
+ * looked it up ended after the chdir. */
+static void test_chdir_during_calls_of_others(void)
+{
+	struct shared *s = shared_new();
+	pthread_t th[2];
+
+	mkdir("w", 0755);
+	make("w/in-w");
+	for (int i = 0; i < 2; i++)
+		REQUIRE(pthread_create(&th[i], NULL, asker, s) == 0);
+	for (int i = 0; i < 2000; i++) {
+		CHECK_EQ(chdir(i & 1 ? ".." : "w"), 0);
+		for (int k = 0; k < 8; k++)
+			CHECK_EQ(access("in-w", F_OK), i & 1 ? -1 : 0);
+	}
+	atomic_store(&s->stop, 1);
+	for (int i = 0; i < 2; i++)
+		pthread_join(th[i], NULL);
+	unlink("w/in-w");
+	rmdir("w");
+	munmap(s, 4096);
+}
+
 static void *own_place(void *arg)
 {
 	(void)arg;
@@ -694,6 +727,7 @@ int main(int argc, char **argv)
 		test_directories_as_places();
 		test_changes_by_others();
 		test_chdir_by_another_thread();
+		test_chdir_during_calls_of_others();
 		test_unshared_place();
 		test_credentials();
 		test_permissions();

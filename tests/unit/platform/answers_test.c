@@ -66,6 +66,9 @@ static bool answered(struct pf_space *s, struct pf_thread *t, uint64_t nr, const
 	return true;
 }
 
+/* The place that the tests ask from. */
+static const uint64_t root_id = 100, cwd_id = 200;
+
 static void keep(uint64_t nr, const uint64_t *args, const char *path, int64_t result, const void *data,
 		 size_t n, uint32_t of)
 {
@@ -73,7 +76,8 @@ static void keep(uint64_t nr, const uint64_t *args, const char *path, int64_t re
 		.nr = nr,
 		.args = args,
 		.cred = 7,
-		.place = place,
+		.root = root_id,
+		.cwd = cwd_id,
 		.path = path,
 		.path_len = strlen(path),
 		.result = result,
