@@ -402,6 +402,8 @@ static void leader_replace(struct task *t)
 	tg->leader = t;
 	if (kernel->init == old)
 		kernel->init = t;
+	if (old->ptrace)
+		ptrace_detach_locked(old, 0);
 	user_uncharge_locked(old->charged_uid, USER_NPROC);
 	atomic_store(&old->state, TASK_DEAD);
 	task_put(old);

@@ -383,6 +383,41 @@ static void threads(void)
 	CHECK_EQ(main_status, 8 << 8);
 }
 
+static void *exec_body(void *arg)
+{
+	exec_exit7();
+	return NULL;
+}
+
+static void thread_execs(void)
+{
+	pthread_t t;
+
+	pthread_create(&t, NULL, exec_body, NULL);
+	for (;;)
+		pause();
+}
+
+/* A thread that calls exec takes the place of its group's leader: the leader's tracer has lost a
+ * tracee, or has the thread instead if it traces that. */
+static void thread_becomes_leader(void (*fn)(void), long options)
+{
+	pid_t pid = traced(fn), got;
+	int status, main_status = -1;
+
+	CHECK_EQ(ptrace(PTRACE_SETOPTIONS, pid, 0, options), 0);
+	CHECK_EQ(ptrace(PTRACE_CONT, pid, 0, 0), 0);
+	while ((got = waitpid(-1, &status, __WALL)) > 0) {
+		if (WIFSTOPPED(status))
+			ptrace(PTRACE_CONT, got, 0, 0);
+		else if (got == pid)
+			main_status = status;
+	}
+	CHECK_EQ(errno, ECHILD);
+	CHECK_EQ(main_status, 7 << 8);
+	CHECK_ERR(ptrace(PTRACE_CONT, pid, 0, 0), ESRCH);
+}
+
 static void sleep_long(void)
 {
 	for (;;)
@@ -444,6 +479,8 @@ int main(int argc, char **argv)
 	attach_and_detach();
 	seize_and_interrupt();
 	threads();
+	thread_becomes_leader(thread_execs, 0);
+	thread_becomes_leader(thread_execs, PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC);
 	exitkill();
 	return check_status();
 }
