@@ -53,9 +53,6 @@ static int flags_check(struct task *t, uint64_t f)
 		return -EINVAL;
 	if ((f & CLONE_PIDFD) && (f & CLONE_DETACHED))
 		return -EINVAL;
-	/* A process may not be made a sibling of init: nobody outside would reap it. */
-	if ((f & CLONE_PARENT) && kernel->init && t->tg == kernel->init->tg)
-		return -EINVAL;
 	if ((f & CLONE_NAMESPACES & ~CLONE_NEWUSER) && !task_capable(t, CAP_SYS_ADMIN))
 		return -EPERM;
 	return f & CLONE_REFUSED ? -EINVAL : 0;
@@ -317,7 +314,9 @@ static int tree_enter(struct task *c, struct task *t, uint64_t f, int event)
 	AUTO_LOCK(&kernel->tasks_lock);
 	if (t->killed)
 		return -EINTR;
-	if ((f & CLONE_PARENT) && !(f & CLONE_THREAD) && !t->tg->parent)
+	/* A process may not be made a sibling of init: nobody outside would reap it. */
+	if ((f & CLONE_PARENT) && ((kernel->init && t->tg == kernel->init->tg) ||
+				   (!(f & CLONE_THREAD) && !t->tg->parent)))
 		return -EINVAL;
 	if (!(f & CLONE_THREAD))
 		tree_enter_process(c, t, f);
