@@ -195,14 +195,20 @@ static void inet_unbind(struct lname *n)
 	n->sock = NULL;
 }
 
+/* Who finds s by its name finds the name at s, too. s->mu is held. */
 static int name_publish(struct lsock *s, struct lname *n, struct inet_end *e)
 {
+	int err;
+
 	AUTO_LOCK(&ports_lock);
 	if (!e->port ? !port_pick_locked(s, e) : port_taken_locked(s, e))
 		return -EADDRINUSE;
 	inet_end_tell(s->sk.domain, e, &n->addr);
 	n->sock = s;
-	return htable_insert(&ports, &n->hash, port_hash(s->sk.protocol, e->port));
+	err = htable_insert(&ports, &n->hash, port_hash(s->sk.protocol, e->port));
+	if (!err)
+		s->name = n;
+	return err;
 }
 
 /* Binds s to *e; port 0: any. */
@@ -213,21 +219,13 @@ static int bind_end(struct lsock *s, struct inet_end *e)
 
 	if (!n)
 		return -ENOMEM;
-	err = name_publish(s, n, e);
-	if (err) {
-		lname_put(n);
-		return err;
-	}
 	{
 		AUTO_LOCK(&s->mu);
-		if (!s->name) {
-			s->name = n;
-			return 0;
-		}
+		err = s->name ? -EINVAL : name_publish(s, n, e);
 	}
-	inet_unbind(n);
-	lname_put(n);
-	return -EINVAL;
+	if (err)
+		lname_put(n);
+	return err;
 }
 
 static int inet_bind(struct lsock *s, struct task *t, const struct sock_addr *a)

@@ -257,19 +257,19 @@ static ssize_t send_to(struct lsock *s, struct lsock *to, struct sock_msg *m)
 }
 
 /* Nobody is there. UDP's sender doesn't hear of it, unless it is connected: then by its next call. */
-static ssize_t udp_refused(struct lsock *s, const struct sock_msg *m)
+static ssize_t udp_refused(struct lsock *s, const struct sock_msg *m, ssize_t len)
 {
 	if (!m->name.len) {
 		atomic_store(&s->sk.error, ECONNREFUSED);
 		waitq_wake(&s->sk.wq, POLLERR);
 	}
-	return (ssize_t)m->data->resid;
+	return len;
 }
 
 ssize_t lsock_dgram_send(struct lsock *s, struct sock_msg *m)
 {
 	AUTO(lsock) struct lsock *to = NULL;
-	ssize_t r;
+	ssize_t r, len = (ssize_t)m->data->resid;
 	int err;
 
 	if (m->flags & MSG_OOB)
@@ -286,10 +286,10 @@ ssize_t lsock_dgram_send(struct lsock *s, struct sock_msg *m)
 	if (!err)
 		err = receiver_find(s, m, &to);
 	if (err)
-		return err == -ECONNREFUSED && s->fam->inet ? udp_refused(s, m) : err;
+		return err == -ECONNREFUSED && s->fam->inet ? udp_refused(s, m, len) : err;
 	r = send_to(s, to, m);
 	if (r == -ECONNREFUSED && s->fam->inet)
-		return udp_refused(s, m);
+		return udp_refused(s, m, len);
 	/* The one we were connected to is gone for good. */
 	if (r == -ECONNREFUSED && !m->name.len && !s->fam->inet)
 		lsock_dgram_disconnect(s);

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -303,6 +304,39 @@ static void processes(void)
 	close(l);
 }
 
+/* A socket may be found as soon as it is bound. */
+static volatile int binds_done;
+
+static void *send_always(void *addr)
+{
+	int s = socket(AF_INET, SOCK_DGRAM, 0);
+
+	while (!binds_done)
+		CHECK_EQ(sendto(s, "x", 1, 0, addr, sizeof(struct sockaddr_in)), 1);
+	close(s);
+	return NULL;
+}
+
+static void bound_under_fire(void)
+{
+	struct sockaddr_in a = v4("127.0.0.1", 0);
+	int s = socket(AF_INET, SOCK_DGRAM, 0);
+	pthread_t t;
+
+	CHECK_EQ(bind(s, (void *)&a, sizeof(a)), 0);
+	a.sin_port = htons((uint16_t)port_of(s));
+	pthread_create(&t, NULL, send_always, &a);
+	for (int i = 0; i < 5000; i++) {
+		close(s);
+		s = socket(AF_INET, SOCK_DGRAM, 0);
+		if (bind(s, (void *)&a, sizeof(a))) /* somebody else may have got it */
+			CHECK_EQ(errno, EADDRINUSE);
+	}
+	binds_done = 1;
+	pthread_join(t, NULL);
+	close(s);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -312,5 +346,6 @@ int main(void)
 	errors();
 	interfaces();
 	processes();
+	bound_under_fire();
 	return check_status();
 }
