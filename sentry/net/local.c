@@ -407,11 +407,13 @@ static void connecting_end(struct lsock *s, struct lsock *peer, const struct lin
 {
 	{
 		AUTO_LOCK(&s->mu);
-		s->state = peer ? LSOCK_CONNECTED : LSOCK_IDLE;
 		if (peer) {
 			s->peercred = *cred;
 			s->has_peercred = true;
+		} else {
+			atomic_store(&s->peer, NULL);
 		}
+		__atomic_store_n(&s->state, peer ? LSOCK_CONNECTED : LSOCK_IDLE, __ATOMIC_RELEASE);
 	}
 	if (peer)
 		waitq_wake(&s->sk.wq, POLLOUT | POLLWRNORM);
@@ -445,11 +447,9 @@ static int stream_connect(struct lsock *s, struct task *t, const struct sock_add
 		if (err == -ERESTARTSYS && timeo)
 			err = -EINTR;
 	}
-	if (err) {
-		atomic_store(&s->peer, NULL);
-		embryo_drop(e);
-	}
 	connecting_end(s, err ? NULL : e, &cred);
+	if (err)
+		embryo_drop(e);
 	return err;
 }
 
@@ -532,7 +532,7 @@ static int local_shutdown(struct socket *sk, int how)
 	{
 		AUTO_LOCK(&s->mu);
 		if (lsock_connects(s)) {
-			peer = atomic_load(&s->peer);
+			peer = lsock_stream_peer(s);
 			if (peer)
 				lsock_get(peer);
 		}
@@ -599,7 +599,7 @@ static int local_queued(struct socket *sk, bool out, int *bytes)
 	if (s->state == LSOCK_LISTENING)
 		return -EINVAL;
 	if (out) {
-		peer = atomic_load(&s->peer);
+		peer = lsock_stream_peer(s);
 		*bytes = sk->type != SOCK_STREAM ? (int)atomic_load(&s->in_flight)
 			 : peer && !s->fam->inet ? (int)peer->rx.used
 						 : 0;

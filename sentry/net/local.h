@@ -151,6 +151,14 @@ void lsock_msgs_free(struct list *msgs);
 void lsock_announce_room(struct lsock *s);
 
 void lsock_state_set(struct lsock *s, enum lstate state);
+/* The other end of a connected stream, which stays until s is closed, or NULL: what a connect(2) tries that
+ * is under way may be gone at any time. */
+static inline struct lsock *lsock_stream_peer(struct lsock *s)
+{
+	if (__atomic_load_n(&s->state, __ATOMIC_ACQUIRE) != LSOCK_CONNECTED)
+		return NULL;
+	return atomic_load_explicit(&s->peer, memory_order_acquire);
+}
 static inline bool lsock_connects(const struct lsock *s)
 {
 	return s->sk.type != 2; /* SOCK_DGRAM */

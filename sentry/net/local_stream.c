@@ -28,7 +28,7 @@ static bool room_for(const struct lsock *s, struct lsock *sender)
 
 bool lsock_stream_writable(struct lsock *s)
 {
-	struct lsock *peer = atomic_load(&s->peer);
+	struct lsock *peer = lsock_stream_peer(s);
 
 	return !peer || room_for(peer, s);
 }
@@ -121,14 +121,14 @@ static ssize_t sent_to_nobody(struct lsock *s, struct sock_msg *m)
 
 ssize_t lsock_stream_send(struct lsock *s, struct sock_msg *m)
 {
-	struct lsock *to = atomic_load_explicit(&s->peer, memory_order_acquire);
+	struct lsock *to = lsock_stream_peer(s);
 	ssize_t r;
 
 	if (s->shut & LSOCK_SHUT_WR) {
 		r = s->fam->inet ? socket_take_error(&s->sk) : 0;
 		return r ? r : -EPIPE;
 	}
-	if (!to || s->state != LSOCK_CONNECTED)
+	if (!to)
 		return s->fam->inet ? -EPIPE : -ENOTCONN;
 	if (m->name.len && !s->fam->inet)
 		return -EISCONN;
@@ -266,7 +266,7 @@ static ssize_t recv_locked(struct lsock *s, struct sock_msg *m, bool locked, boo
 
 ssize_t lsock_stream_recv(struct lsock *s, struct sock_msg *m)
 {
-	struct lsock *peer = atomic_load_explicit(&s->peer, memory_order_acquire);
+	struct lsock *peer = lsock_stream_peer(s);
 	bool full, retry = false;
 	ssize_t r;
 

@@ -371,6 +371,51 @@ static void edges(void)
 	close(ep);
 }
 
+/* connect(2) gives up again and again while another thread uses the socket. */
+static volatile int connects_done;
+
+static void *use_unconnected(void *arg)
+{
+	int s = *(int *)arg, v;
+	char c;
+
+	while (!connects_done) {
+		CHECK_EQ(recv(s, &c, 1, MSG_DONTWAIT), -1);
+		CHECK_EQ(send(s, "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL), -1);
+		ioctl(s, SIOCOUTQ, &v);
+		ready(s, POLLIN | POLLOUT);
+	}
+	return NULL;
+}
+
+static void used_while_connecting(int type)
+{
+	struct sockaddr_un a = {AF_UNIX, ""};
+	socklen_t len = sizeof(a);
+	int l = socket(AF_UNIX, type, 0), c = socket(AF_UNIX, type, 0);
+	int s = socket(AF_UNIX, type, 0);
+	struct timeval tv = {0, 1000};
+	pthread_t t;
+
+	CHECK_EQ(bind(l, (void *)&a, sizeof(sa_family_t)), 0); /* any abstract name */
+	CHECK_EQ(getsockname(l, (void *)&a, &len), 0);
+	CHECK_EQ(listen(l, 0), 0);
+	CHECK_EQ(connect(c, (void *)&a, len), 0);
+	CHECK_EQ(setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)), 0);
+	connects_done = 0;
+	pthread_create(&t, NULL, use_unconnected, &s);
+	for (int i = 0; i < 50; i++)
+		CHECK_ERR(connect(s, (void *)&a, len), EAGAIN);
+	CHECK_EQ(fcntl(s, F_SETFL, O_NONBLOCK), 0);
+	for (int i = 0; i < 2000; i++)
+		CHECK_ERR(connect(s, (void *)&a, len), EAGAIN);
+	connects_done = 1;
+	pthread_join(t, NULL);
+	close(s);
+	close(c);
+	close(l);
+}
+
 int main(void)
 {
 	char abstract[64]; /* a name of the whole network namespace */
@@ -384,5 +429,7 @@ int main(void)
 	connections(abstract);
 	names();
 	edges();
+	used_while_connecting(SOCK_STREAM);
+	used_while_connecting(SOCK_SEQPACKET);
 	return check_status();
 }
