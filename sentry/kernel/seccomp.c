@@ -341,28 +341,49 @@ static uint32_t filters_run(const struct seccomp_filter *f, const struct seccomp
 	return worst;
 }
 
-bool seccomp_allows(struct task *t, uint64_t nr, const uint64_t args[6], int64_t *result)
+static uint32_t verdict_get(struct task *t, uint64_t nr, const uint64_t args[6])
 {
-	const struct seccomp_filter *f = filter_of(t);
 	struct seccomp_data data = {.nr = (int)nr, .arch = AUDIT_ARCH_X86_64};
-	uint32_t verdict, value;
 	bool log = false;
+	uint32_t verdict;
 
-	*result = -ENOSYS;
-	if (f->strict) {
-		if (strict_allows(nr))
-			return true;
-		kill_thread(t, SIGKILL);
-		return false;
-	}
 	data.instruction_pointer = kernel->pf_ops->regs(t->pt)->rip;
 	for (int i = 0; i < 6; i++)
 		data.args[i] = args[i];
-	verdict = filters_run(f, &data, &log);
-	value = verdict & SECCOMP_RET_DATA;
+	verdict = filters_run(filter_of(t), &data, &log);
 	if (log || (verdict & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_LOG)
 		log_info("seccomp: pid %d (%s): call %d, verdict %#x", t->tid, t->comm, data.nr,
 			 verdict);
+	return verdict;
+}
+
+/* The tracer may make another call of it, or none. ENOSYS without a tracer that cares. */
+static bool tracer_allows(struct task *t, uint32_t value, uint64_t *nr, uint64_t args[6],
+			  int64_t *result)
+{
+	struct pf_regs *r = kernel->pf_ops->regs(t->pt);
+
+	r->rax = (uint64_t)-ENOSYS;
+	if (!ptrace_event(t, PTRACE_EVENT_SECCOMP, value))
+		return false;
+	*result = (int64_t)r->rax;
+	if (t->killed || r->orig_rax < 0)
+		return false;
+	*nr = (uint64_t)r->orig_rax;
+	args[0] = r->rdi;
+	args[1] = r->rsi;
+	args[2] = r->rdx;
+	args[3] = r->r10;
+	args[4] = r->r8;
+	args[5] = r->r9;
+	return true;
+}
+
+static bool verdict_obey(struct task *t, uint32_t verdict, uint64_t nr, int64_t *result)
+{
+	uint32_t value = verdict & SECCOMP_RET_DATA;
+
+	*result = -ENOSYS;
 	switch (verdict & SECCOMP_RET_ACTION_FULL) {
 	case SECCOMP_RET_ALLOW:
 	case SECCOMP_RET_LOG:
@@ -374,13 +395,38 @@ bool seccomp_allows(struct task *t, uint64_t nr, const uint64_t args[6], int64_t
 		trap(t, nr, value);
 		*result = (int64_t)nr;
 		return false;
-	case SECCOMP_RET_TRACE: /* ENOSYS without a tracer that cares */
-		return ptrace_event(t, PTRACE_EVENT_SECCOMP, value) &&
-		       kernel->pf_ops->regs(t->pt)->orig_rax >= 0;
 	case SECCOMP_RET_KILL_THREAD:
 		kill_thread(t, SIGSYS);
 		return false;
 	}
 	kill_process(t);
 	return false;
+}
+
+static bool is_trace(uint32_t verdict)
+{
+	return (verdict & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_TRACE;
+}
+
+bool seccomp_allows(struct task *t, uint64_t *nr, uint64_t args[6], int64_t *result)
+{
+	uint32_t verdict;
+
+	*result = -ENOSYS;
+	if (filter_of(t)->strict) {
+		if (strict_allows(*nr))
+			return true;
+		kill_thread(t, SIGKILL);
+		return false;
+	}
+	verdict = verdict_get(t, *nr, args);
+	if (is_trace(verdict)) {
+		if (!tracer_allows(t, verdict & SECCOMP_RET_DATA, nr, args, result))
+			return false;
+		/* What the tracer has made of it is asked about, too, but not the tracer again. */
+		verdict = verdict_get(t, *nr, args);
+		if (is_trace(verdict))
+			return true;
+	}
+	return verdict_obey(t, verdict, *nr, result);
 }

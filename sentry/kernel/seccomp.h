@@ -16,8 +16,8 @@ int64_t seccomp_prctl(struct task *t, uint64_t mode, struct gptr prog);
 
 /* Asks t's filters about a call that it is about to make. True: go on. False: the call is not made,
  * and *result is what the guest finds in rax (a signal or the end of the task may be pending).
- * Owner; only when t->seccomp is not NULL. */
-bool seccomp_allows(struct task *t, uint64_t nr, const uint64_t args[6], int64_t *result);
+ * A tracer may have changed nr and args. Owner; only when t->seccomp is not NULL. */
+bool seccomp_allows(struct task *t, uint64_t *nr, uint64_t args[6], int64_t *result);
 
 /* clone: the child has its parent's filters; under tasks_lock, in the step that makes it visible.
  * The end of a task: they are dropped. */

@@ -2,6 +2,7 @@
  *
  * The switch is made from table.def. A row that has no handler, and isn't NOSYS, does not link. */
 #include <errno.h>
+#include <string.h>
 
 #include "abi/linux/unistd.h"
 #include "sentry/kernel/kernel.h"
@@ -69,6 +70,28 @@ static bool writes_late(uint64_t nr)
 	return nr <= LINUX_NR_MAX && late[nr];
 }
 
+static int64_t call_make(struct task *t, uint64_t nr, const uint64_t args[6])
+{
+	int64_t result;
+
+	t->late = kernel->pf_ops->late_buffer && writes_late(nr);
+	fs_answer_begin(t, nr);
+	result = syscall_call(t, nr, args);
+	fs_answer_end(t, nr, args, result);
+	t->late = false;
+	return result;
+}
+
+/* What is called in the end may be another call than was asked for. */
+static int64_t call_filtered(struct task *t, uint64_t nr, const uint64_t args[6])
+{
+	uint64_t a[6];
+	int64_t result;
+
+	memcpy(a, args, sizeof(a));
+	return seccomp_allows(t, &nr, a, &result) ? call_make(t, nr, a) : result;
+}
+
 int64_t syscall_dispatch(struct task *t, uint64_t nr, const uint64_t args[6])
 {
 	bool traced = strace_enabled();
@@ -76,12 +99,7 @@ int64_t syscall_dispatch(struct task *t, uint64_t nr, const uint64_t args[6])
 
 	if (traced)
 		strace_enter(t, nr, args);
-	t->late = kernel->pf_ops->late_buffer && writes_late(nr);
-	fs_answer_begin(t, nr);
-	if (!t->seccomp || seccomp_allows(t, nr, args, &result))
-		result = syscall_call(t, nr, args);
-	fs_answer_end(t, nr, args, result);
-	t->late = false;
+	result = t->seccomp ? call_filtered(t, nr, args) : call_make(t, nr, args);
 	if (traced)
 		strace_exit(t, nr, args, result);
 	return result;

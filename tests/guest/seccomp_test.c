@@ -8,7 +8,9 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -210,6 +212,73 @@ static void tsync_reaches_siblings(void)
 	CHECK_EQ(thread_result, 9);
 }
 
+/* A tracer that is asked may change the call and its arguments, or leave it out; what it makes of it
+ * is filtered again. */
+static void tracee(void)
+{
+	struct sock_filter insns[] = {
+		LOAD_NR,
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+		RETURN(SECCOMP_RET_TRACE | 42),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getsid, 0, 1),
+		RETURN(SECCOMP_RET_ERRNO | EXDEV),
+		RETURN(SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = {sizeof(insns) / sizeof(insns[0]), insns};
+
+	CHECK_EQ(install(&prog, 0), 0);
+	CHECK_ERR(syscall(SYS_getppid), ENOSYS); /* not traced */
+	ptrace(PTRACE_TRACEME, 0, 0, 0);
+	raise(SIGSTOP);
+	CHECK(syscall(SYS_getppid) > 1);
+	CHECK_ERR(syscall(SYS_getppid), EBADF);
+	CHECK_EQ(syscall(SYS_getppid), 4321);
+	CHECK_ERR(syscall(SYS_getppid), EXDEV);
+	_exit(check_status());
+}
+
+static void the_tracer_is_asked(void)
+{
+	struct user_regs_struct regs;
+	unsigned long message;
+	int status, stops = 0;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		tracee();
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(WIFSTOPPED(status));
+	CHECK_EQ(ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESECCOMP), 0);
+	for (;;) {
+		CHECK_EQ(ptrace(PTRACE_CONT, pid, 0, 0), 0);
+		CHECK_EQ(waitpid(pid, &status, 0), pid);
+		if (!WIFSTOPPED(status))
+			break;
+		CHECK_EQ(status >> 8, SIGTRAP | PTRACE_EVENT_SECCOMP << 8);
+		CHECK_EQ(ptrace(PTRACE_GETEVENTMSG, pid, 0, &message), 0);
+		CHECK_EQ(message, 42);
+		CHECK_EQ(ptrace(PTRACE_GETREGS, pid, 0, &regs), 0);
+		CHECK_EQ(regs.orig_rax, SYS_getppid);
+		CHECK_EQ((long)regs.rax, -ENOSYS);
+		switch (++stops) {
+		case 2:
+			regs.orig_rax = SYS_close;
+			regs.rdi = 999;
+			break;
+		case 3:
+			regs.orig_rax = (unsigned long)-1;
+			regs.rax = 4321;
+			break;
+		case 4:
+			regs.orig_rax = SYS_getsid;
+			break;
+		}
+		CHECK_EQ(ptrace(PTRACE_SETREGS, pid, 0, &regs), 0);
+	}
+	CHECK_EQ(stops, 4);
+	CHECK_EQ(status, 0);
+}
+
 static void bad_programs(void)
 {
 	struct sock_filter no_return[] = {LOAD_NR};
@@ -277,6 +346,7 @@ int main(void)
 	CHECK_EQ(in_child(strict_mode), SIGKILL);
 	CHECK_EQ(in_child(strict_exit), 5 << 8);
 	CHECK_EQ(in_child(tsync_reaches_siblings), 0);
+	CHECK_EQ(in_child(the_tracer_is_asked), 0);
 	CHECK_EQ(in_child(bad_programs), 0);
 	return check_status();
 }
