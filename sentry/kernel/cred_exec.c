@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/task.h"
 #include "vfs/file.h"
 #include "vfs/inode.h"
@@ -79,7 +80,7 @@ static int permitted_compute(struct cred *c, const struct file_caps *fc, bool *e
 
 int cred_for_exec(struct task *t, struct file *f, struct cred **out, bool *secure)
 {
-	bool may_suid = !(f->path.mount->flags & MNT_NOSUID) && !t->cred->no_new_privs &&
+	bool may_suid = !(f->path.mount->flags & MNT_NOSUID) && !task_no_new_privs(t) &&
 			!t->ptrace;
 	AUTO(cred) struct cred *c = cred_dup(t->cred);
 	bool set_id, effective;

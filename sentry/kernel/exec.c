@@ -14,6 +14,7 @@
 #include "sentry/kernel/cred_exec.h"
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/ptrace.h"
+#include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/task_impl.h"
 #include "sentry/kernel/timer.h"
 #include "sentry/mm/mm.h"
@@ -175,7 +176,7 @@ int64_t task_exec(struct task *t, struct exec_args *args)
 	AUTO(cred) struct cred *c = NULL;
 	struct sighand *fresh;
 	struct exec_image img;
-	bool secure, readable;
+	bool secure, readable, no_new_privs = task_no_new_privs(t);
 	int old_tid = t->tid;
 	int err = loader_resolve_script(t, args);
 
@@ -196,6 +197,9 @@ int64_t task_exec(struct task *t, struct exec_args *args)
 	err = loader_load(t, args, &img);
 	if (err == 0) {
 		err = task_de_thread(t);
+		/* A sibling had the time to take the rights that c may have. */
+		if (err == 0 && task_no_new_privs(t) != no_new_privs)
+			err = -EAGAIN;
 		if (err == 0)
 			err = files_unshare(t);
 		if (err < 0)

@@ -102,8 +102,14 @@ int seccomp_filter_count(struct task *t)
 	return n;
 }
 
+bool task_no_new_privs(const struct task *t)
+{
+	return t->cred->no_new_privs || atomic_load(&((struct task *)t)->no_new_privs);
+}
+
 void seccomp_inherit(struct task *child, struct task *parent)
 {
+	atomic_store(&child->no_new_privs, atomic_load(&parent->no_new_privs));
 	child->seccomp = filter_get(filter_of(parent));
 }
 
@@ -171,6 +177,9 @@ static int64_t filter_install(struct task *t, struct seccomp_filter *f, unsigned
 		list_for_each(other, &t->tg->tasks, struct task, tg_node) {
 			if (other == t || other->exiting)
 				continue;
+			/* Or it could bring a program with other rights under our filters. */
+			if (task_no_new_privs(t))
+				atomic_store(&other->no_new_privs, true);
 			filter_set_locked(other, filter_get(f));
 			task_republish(other);
 		}
@@ -208,7 +217,7 @@ static int64_t mode_filter(struct task *t, unsigned int flags, struct gptr prog)
 
 	if (flags & ~(unsigned int)FLAGS_KNOWN)
 		return -EINVAL;
-	if (!t->cred->no_new_privs && !task_capable(t, CAP_SYS_ADMIN))
+	if (!task_no_new_privs(t) && !task_capable(t, CAP_SYS_ADMIN))
 		return -EACCES;
 	err = fprog_fetch(t, prog, &f);
 	if (err < 0)

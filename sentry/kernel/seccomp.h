@@ -12,6 +12,8 @@ struct task;
 /* PR_GET_SECCOMP: 0 none, 1 strict, 2 filter. Any thread under tasks_lock; else the owner. */
 int seccomp_mode(struct task *t);
 int seccomp_filter_count(struct task *t);
+/* Set by t itself, or by a sibling that gave t its filters. Owner, or under tasks_lock. */
+bool task_no_new_privs(const struct task *t);
 int64_t seccomp_prctl(struct task *t, uint64_t mode, struct gptr prog);
 
 /* Asks t's filters about a call that it is about to make. True: go on. False: the call is not made,

@@ -190,6 +190,8 @@ struct task {
 	struct list tracees;		/* of their struct ptrace; tasks_lock */
 	struct list ptrace_notes;	/* of struct ptrace_note; tasks_lock */
 	struct seccomp_filter *_Atomic seccomp; /* the guest's own filters, or NULL: seccomp.c */
+	/* As cred's, but set by a sibling along with filters; set under tasks_lock, never cleared */
+	_Atomic bool no_new_privs;
 };
 
 /* The task whose S thread is running, or NULL on other threads. */

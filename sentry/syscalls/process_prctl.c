@@ -254,7 +254,7 @@ static int64_t prctl_task(struct task *t, int op, uint64_t a2, uint64_t a3, uint
 	case PR_SET_NO_NEW_PRIVS:
 		return a2 != 1 || any(0, a3, a4, a5) ? -EINVAL : no_new_privs_set(t);
 	case PR_GET_NO_NEW_PRIVS:
-		return any(a2, a3, a4, a5) ? -EINVAL : t->cred->no_new_privs;
+		return any(a2, a3, a4, a5) ? -EINVAL : task_no_new_privs(t);
 	case PR_SET_THP_DISABLE:
 		if (any(0, a3, a4, a5))
 			return -EINVAL;

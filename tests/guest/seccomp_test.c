@@ -186,7 +186,7 @@ static void strict_exit(void)
 }
 
 static atomic_int phase;
-static int thread_result;
+static int thread_result, thread_no_new_privs;
 
 static void *waiting_thread(void *arg)
 {
@@ -195,6 +195,7 @@ static void *waiting_thread(void *arg)
 		usleep(1000);
 	errno = 0;
 	thread_result = syscall(SYS_getppid) == -1 ? errno : 0;
+	thread_no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0);
 	return NULL;
 }
 
@@ -210,6 +211,30 @@ static void tsync_reaches_siblings(void)
 	atomic_store(&phase, 2);
 	pthread_join(t, NULL);
 	CHECK_EQ(thread_result, 9);
+	CHECK_EQ(thread_no_new_privs, 1);
+}
+
+/* The siblings can't gain rights either, though only the caller has said so. */
+static void tsync_brings_no_new_privs(void)
+{
+	struct sock_filter ok[] = {RETURN(SECCOMP_RET_ALLOW)};
+	struct sock_fprog fine = {1, ok};
+	pthread_t t;
+	int status;
+
+	if (fork() == 0) {
+		CHECK_EQ(pthread_create(&t, NULL, waiting_thread, NULL), 0);
+		while (atomic_load(&phase) < 1)
+			usleep(1000);
+		CHECK_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+		CHECK_EQ(install(&fine, SECCOMP_FILTER_FLAG_TSYNC), 0);
+		atomic_store(&phase, 2);
+		pthread_join(t, NULL);
+		CHECK_EQ(thread_no_new_privs, 1);
+		_exit(check_status());
+	}
+	wait(&status);
+	CHECK_EQ(status, 0);
 }
 
 /* A tracer that is asked may change the call and its arguments, or leave it out; what it makes of it
@@ -346,6 +371,7 @@ int main(void)
 	CHECK_EQ(in_child(strict_mode), SIGKILL);
 	CHECK_EQ(in_child(strict_exit), 5 << 8);
 	CHECK_EQ(in_child(tsync_reaches_siblings), 0);
+	tsync_brings_no_new_privs();
 	CHECK_EQ(in_child(the_tracer_is_asked), 0);
 	CHECK_EQ(in_child(bad_programs), 0);
 	return check_status();

@@ -174,7 +174,8 @@ static void show_caps(struct text *t, const struct cred *c, struct task *task)
 		    "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\n"
 		    "CapAmb:\t%016lx\nNoNewPrivs:\t%d\nSeccomp:\t%d\nSeccomp_filters:\t%d\n",
 		    c->cap_inheritable, c->cap_permitted, c->cap_effective, c->cap_bounding,
-		    c->cap_ambient, c->no_new_privs, seccomp_mode(task), seccomp_filter_count(task));
+		    c->cap_ambient, c->no_new_privs || atomic_load(&task->no_new_privs),
+		    seccomp_mode(task), seccomp_filter_count(task));
 }
 
 static void show_memory(struct text *t, const struct mem_numbers *m)
