@@ -38,6 +38,17 @@ struct pf_regs {
 	int64_t orig_rax;
 };
 
+/* The arguments of a system call. */
+static inline void pf_regs_args(const struct pf_regs *r, uint64_t args[6])
+{
+	args[0] = r->rdi;
+	args[1] = r->rsi;
+	args[2] = r->rdx;
+	args[3] = r->r10;
+	args[4] = r->r8;
+	args[5] = r->r9;
+}
+
 enum pf_event_kind {
 	PF_SYSCALL,   /* nr and args are set; regs.rip lies behind the instruction */
 	PF_FAULT,     /* a hardware exception: signo, code, addr, trapno, error are set */

@@ -30,3 +30,10 @@ void vfs_changed_mounts(void)
 {
 	atomic_fetch_add(&vfs_changes[VFS_CHANGES_MOUNTS], 1);
 }
+
+uint64_t vfs_new_id(void)
+{
+	static atomic_uint_least64_t last;
+
+	return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+}

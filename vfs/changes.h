@@ -25,6 +25,8 @@ void vfs_changes_keep_at(_Atomic uint64_t *words);
 void vfs_changes_fs_init(struct fs *fs);
 void vfs_changed(const struct fs *fs);
 void vfs_changed_mounts(void);
+/* A number that nothing else has had: of credentials, of a directory that somebody is in. Not 0. */
+uint64_t vfs_new_id(void);
 
 /* What this thread's last walk depended on; for who has set walks to 0 before. */
 struct walk_seen {

@@ -1,16 +1,10 @@
 #include "vfs/cred.h"
 
 #include <linux/capability.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 
-static uint64_t id_new(void)
-{
-	static atomic_uint_least64_t last;
-
-	return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
-}
+#include "vfs/changes.h"
 
 struct cred *cred_new_root(void)
 {
@@ -20,7 +14,7 @@ struct cred *cred_new_root(void)
 	if (!c)
 		return NULL;
 	ref_init(&c->ref);
-	c->id = id_new();
+	c->id = vfs_new_id();
 	c->cap_permitted = c->cap_effective = c->cap_bounding = all;
 	return c;
 }
@@ -40,7 +34,7 @@ struct cred *cred_dup(const struct cred *c)
 	if (!n)
 		return NULL;
 	ref_init(&n->ref);
-	n->id = id_new();
+	n->id = vfs_new_id();
 	memcpy(&n->uid, &c->uid, sizeof(*n) - offsetof(struct cred, uid)); /* not the count, which others change */
 	n->groups = steal(&groups);
 	return n;

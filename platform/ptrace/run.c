@@ -47,12 +47,7 @@ static bool syscall_decode(struct pf_thread *t, struct pf_event *ev)
 	ev->kind = PF_SYSCALL;
 	ev->nr = (uint64_t)(int64_t)(int32_t)g->rax;
 	g->orig_rax = (int64_t)ev->nr;
-	ev->args[0] = g->rdi;
-	ev->args[1] = g->rsi;
-	ev->args[2] = g->rdx;
-	ev->args[3] = g->r10;
-	ev->args[4] = g->r8;
-	ev->args[5] = g->r9;
+	pf_regs_args(g, ev->args);
 	return true;
 }
 

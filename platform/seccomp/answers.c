@@ -1,7 +1,6 @@
 /* The sentry's side of the answers that stubs give to calls with paths: platform/stub/answers.h. */
 #include "platform/seccomp/impl.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,25 +14,24 @@
 #endif
 
 /* Without them everything works too: on hosts that can't seal memory like this. */
-int answers_start(struct platform *p)
+void answers_start(struct platform *p)
 {
 	AUTO(fd) int fd = memfd_create("answers", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	void *table;
 
 	mutex_init(&p->answers_mu, LOCK_NONE);
 	if (fd < 0 || ftruncate(fd, STUB_PATHS_SIZE) < 0)
-		return -errno;
+		return;
 	table = mmap(NULL, STUB_PATHS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (table == MAP_FAILED)
-		return -errno;
+		return;
 	if (fcntl(fd, F_ADD_SEALS,
 		  F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
 		munmap(table, STUB_PATHS_SIZE);
-		return -errno;
+		return;
 	}
 	p->answers = table;
 	p->answers_fd = steal_fd(&fd);
-	return 0;
 }
 
 /* The zygote has it. */

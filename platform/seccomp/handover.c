@@ -186,12 +186,7 @@ static bool event_decode(struct pf_thread *t, struct pf_event *ev)
 		return take_interrupt(t, ev);
 	case SIGSYS:
 		ev->kind = PF_SYSCALL;
-		ev->args[0] = t->regs.rdi;
-		ev->args[1] = t->regs.rsi;
-		ev->args[2] = t->regs.rdx;
-		ev->args[3] = t->regs.r10;
-		ev->args[4] = t->regs.r8;
-		ev->args[5] = t->regs.r9;
+		pf_regs_args(&t->regs, ev->args);
 		t->regs.orig_rax = ev->nr;
 		return true;
 	case SIGSEGV:

@@ -416,7 +416,7 @@ void seccomp_run(struct pf_thread *t, struct pf_event *ev);
 /* Hands over a thread that is about to be born; n commands are in its slot. */
 void handover_born(struct pf_thread *t, unsigned n);
 /* answers.c */
-int answers_start(struct platform *p);
+void answers_start(struct platform *p);
 void answers_started(struct platform *p);
 void answers_stop(struct platform *p);
 _Atomic uint64_t *seccomp_changes(struct platform *p, unsigned *n);

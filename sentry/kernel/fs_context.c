@@ -1,17 +1,10 @@
 #include "sentry/kernel/fs_context.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "sentry/kernel/kernel.h"
-
-static uint64_t id_new(void)
-{
-	static atomic_uint_least64_t last;
-
-	return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
-}
+#include "vfs/changes.h"
 
 static void place_begin(struct fs_context *c)
 {
@@ -28,10 +21,10 @@ static void place_set(struct fs_context *c)
 void fs_context_moved(struct fs_context *c, bool root, bool cwd)
 {
 	if (root)
-		c->root_id = id_new();
+		c->root_id = vfs_new_id();
 	/* A walk from cwd may meet the root: a link, "..". */
 	if (root || cwd)
-		c->cwd_id = id_new();
+		c->cwd_id = vfs_new_id();
 	place_set(c);
 }
 

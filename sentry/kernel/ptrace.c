@@ -278,12 +278,7 @@ bool ptrace_syscall_enter(struct task *t, uint64_t *nr, uint64_t args[6], int64_
 	if (t->killed || emulated || regs->orig_rax < 0)
 		return false;
 	*nr = (uint64_t)regs->orig_rax;
-	args[0] = regs->rdi;
-	args[1] = regs->rsi;
-	args[2] = regs->rdx;
-	args[3] = regs->r10;
-	args[4] = regs->r8;
-	args[5] = regs->r9;
+	pf_regs_args(regs, args);
 	return true;
 }
 

@@ -379,12 +379,7 @@ static bool tracer_allows(struct task *t, uint32_t value, uint64_t *nr, uint64_t
 	if (t->killed || r->orig_rax < 0)
 		return false;
 	*nr = (uint64_t)r->orig_rax;
-	args[0] = r->rdi;
-	args[1] = r->rsi;
-	args[2] = r->rdx;
-	args[3] = r->r10;
-	args[4] = r->r8;
-	args[5] = r->r9;
+	pf_regs_args(r, args);
 	return true;
 }
 

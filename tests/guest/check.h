@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int check_failures;
@@ -91,6 +92,21 @@ static inline void check_asleep(int tid)
 		usleep(500);
 	}
 	CHECK_FAIL("%s: it does not sleep", path);
+}
+
+/* Runs fn in a child, whose failed checks count. */
+static inline void check_in_child(void (*fn)(void))
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		fn();
+		fflush(stdout);
+		_exit(check_failures != 0);
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
 }
 
 static inline int check_status(void)

@@ -510,20 +510,6 @@ static void test_unshared_place(void)
 	rmdir("w");
 }
 
-static void in_child(void (*fn)(void))
-{
-	int status = -1;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		fn();
-		fflush(stdout);
-		_exit(check_failures != 0);
-	}
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK_EQ(status, 0);
-}
-
 static void as_nobody(void)
 {
 	CHECK_EQ(access("secret/f", F_OK), 0);
@@ -559,7 +545,7 @@ static void test_credentials(void)
 	warm("secret/f", IS_FILE);
 	for (int i = 0; i < WARM; i++)
 		CHECK_EQ(access("readable", W_OK), 0);
-	in_child(as_nobody);
+	check_in_child(as_nobody);
 	warm("secret/f", IS_FILE);
 	unlink("readable");
 	unlink("secret/f");
@@ -643,9 +629,9 @@ static void test_mounts_and_roots(void)
 	mkdir("other-side", 0755);
 	make("other-side/h");
 	warm("m/f", IS_FILE);
-	in_child(mounts);
+	check_in_child(mounts);
 	warm("m/f", IS_FILE);
-	in_child(rooted);
+	check_in_child(rooted);
 	warm("m/f", IS_FILE);
 	warm("/f", GONE);
 	unlink("m/f");
@@ -733,7 +719,7 @@ int main(int argc, char **argv)
 		test_permissions();
 		test_mounts_and_roots();
 	}
-	in_child(filtered);
+	check_in_child(filtered);
 	test_tracer();
 	CHECK_EQ(chdir(start), 0);
 	CHECK_EQ(rmdir(dir), 0);

@@ -67,20 +67,6 @@ static void make(const char *path, int mode)
 	close(fd);
 }
 
-static void in_child(void (*fn)(void))
-{
-	int status = -1;
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		fn();
-		fflush(stdout);
-		_exit(check_failures != 0);
-	}
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK_EQ(status, 0);
-}
-
 /* ---- names that come by other calls than open ----------------------------------------------------- */
 
 static void test_sockets(void)
@@ -254,8 +240,8 @@ static void test_who_asks(void)
 	CHECK_EQ(chmod(".", 0755), 0);
 	make("private", 0600);
 	CHECK_EQ(chown("private", 65534, 65534), 0);
-	in_child(capabilities);
-	in_child(groups);
+	check_in_child(capabilities);
+	check_in_child(groups);
 	unlink("private");
 }
 
@@ -317,7 +303,7 @@ static void test_pivot(void)
 {
 	if (getuid())
 		return;
-	in_child(pivoted);
+	check_in_child(pivoted);
 	rmdir("new");
 }
 
@@ -431,7 +417,7 @@ int main(void)
 		test_pivot();
 	}
 	for (int i = 0; i < 5; i++) {
-		in_child(filtered_by_another);
+		check_in_child(filtered_by_another);
 		test_seized();
 	}
 	CHECK_EQ(chdir(start), 0);

@@ -93,29 +93,12 @@ static int stat_path(const char *path, struct vfs_attr *a)
 
 static const char *get(const char *path)
 {
-	static char buf[64];
-	AUTO(file) struct file *f = NULL;
-	struct uio u;
-	ssize_t n = vfs_open(&t.ctx, path, O_RDONLY, 0, 0, &f);
-
-	if (n == 0) {
-		uio_init_buf(&u, buf, sizeof(buf) - 1);
-		n = file_read(f, &u);
-	}
-	if (n < 0)
-		return strerror((int)-n);
-	buf[n] = 0;
-	return buf;
+	return tree_get(&t, path);
 }
 
 static void put(const char *path, int flags, const char *text)
 {
-	AUTO(file) struct file *f = NULL;
-	struct uio u;
-
-	cr_assert_eq(vfs_open(&t.ctx, path, O_WRONLY | flags, 0644, 0, &f), 0);
-	uio_init_buf(&u, (void *)text, strlen(text));
-	cr_assert_eq(file_write(f, &u, UINT64_MAX), (ssize_t)strlen(text));
+	tree_put(&t, path, flags, text);
 }
 
 static void kill_gofer(void)

@@ -15,8 +15,10 @@
 #include "abi/p9/p9.h"
 #include "vfs/cred.h"
 #include "vfs/dirent.h"
+#include "vfs/file.h"
 #include "vfs/fs.h"
 #include "vfs/mount.h"
+#include "vfs/uio.h"
 #include "vfs/vfs.h"
 
 const char *tree_host(struct tree *t, const char *name)
@@ -142,4 +144,31 @@ int tree_close(struct tree *t)
 	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", t->dir);
 	cr_assert_eq(system(cmd), 0);
 	return status;
+}
+
+const char *tree_get(struct tree *t, const char *path)
+{
+	static char buf[64];
+	AUTO(file) struct file *f = NULL;
+	struct uio u;
+	ssize_t n = vfs_open(&t->ctx, path, O_RDONLY, 0, 0, &f);
+
+	if (n == 0) {
+		uio_init_buf(&u, buf, sizeof(buf) - 1);
+		n = file_read(f, &u);
+	}
+	if (n < 0)
+		return strerror((int)-n);
+	buf[n] = 0;
+	return buf;
+}
+
+void tree_put(struct tree *t, const char *path, int flags, const char *text)
+{
+	AUTO(file) struct file *f = NULL;
+	struct uio u;
+
+	cr_assert_eq(vfs_open(&t->ctx, path, O_WRONLY | flags, 0644, 0, &f), 0);
+	uio_init_buf(&u, (void *)text, strlen(text));
+	cr_assert_eq(file_write(f, &u, UINT64_MAX), (ssize_t)strlen(text));
 }

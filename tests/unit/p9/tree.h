@@ -31,3 +31,6 @@ int tree_close(struct tree *t);
 /* A path below the host directory; valid until the next four calls. */
 const char *tree_host(struct tree *t, const char *name);
 void tree_write_host(struct tree *t, const char *name, const char *text);
+/* What is in a file, as a guest sees it, or why it can't be read; valid until the next call. */
+const char *tree_get(struct tree *t, const char *path);
+void tree_put(struct tree *t, const char *path, int flags, const char *text);

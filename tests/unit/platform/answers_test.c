@@ -50,13 +50,7 @@ static bool answered(struct pf_space *s, struct pf_thread *t, uint64_t nr, const
 
 	cr_assert_eq(ops->write(s, gptr(PATH), path, strlen(path) + 1), (ssize_t)strlen(path) + 1);
 	r->rip = CODE;
-	r->rax = nr;
-	r->rdi = a[0];
-	r->rsi = a[1];
-	r->rdx = a[2];
-	r->r10 = a[3];
-	r->r8 = a[4];
-	r->r9 = a[5];
+	guest_set_call(r, nr, a);
 	ops->run(t, &ev);
 	cr_assert_eq(ev.kind, PF_SYSCALL);
 	if (ev.nr == nr)

@@ -71,6 +71,17 @@ static inline void guest_new(const void *code, size_t n, struct pf_space **s, st
 	ops->regs(*t)->rsp = DATA + DATA_SIZE;
 }
 
+static inline void guest_set_call(struct pf_regs *r, uint64_t nr, const uint64_t a[6])
+{
+	r->rax = nr;
+	r->rdi = a[0];
+	r->rsi = a[1];
+	r->rdx = a[2];
+	r->r10 = a[3];
+	r->r8 = a[4];
+	r->r9 = a[5];
+}
+
 static inline void guest_expect_syscall(struct pf_thread *t, struct pf_event *ev, uint64_t nr)
 {
 	ops->run(t, ev);

@@ -39,13 +39,7 @@ static bool from_inside(struct pf_thread *t, uint64_t site, uint64_t nr, const u
 	struct pf_event ev;
 
 	r->rip = site;
-	r->rax = nr;
-	r->rdi = a[0];
-	r->rsi = a[1];
-	r->rdx = a[2];
-	r->r10 = a[3];
-	r->r8 = a[4];
-	r->r9 = a[5];
+	guest_set_call(r, nr, a);
 	r->rsp = DATA + DATA_SIZE;
 	ops->run(t, &ev);
 	if (ev.kind == PF_SYSCALL) {
