@@ -108,9 +108,13 @@ static int attr_check(struct task *t, const struct linux_mq_attr *a)
 static int mqueue_new(struct task *t, const char *name, uint32_t mode,
 		      const struct linux_mq_attr *attr, struct mqueue **out)
 {
-	uint64_t bytes = (uint64_t)attr->mq_maxmsg * (uint64_t)(attr->mq_msgsize + MQ_OVERHEAD);
 	struct mqueue *q;
+	uint64_t bytes;
+	int err = attr_check(t, attr);
 
+	if (err < 0)
+		return err;
+	bytes = (uint64_t)attr->mq_maxmsg * (uint64_t)(attr->mq_msgsize + MQ_OVERHEAD);
 	if (nqueues >= MQ_QUEUES_MAX && !task_capable(t, CAP_SYS_RESOURCE))
 		return -ENOSPC;
 	if (user_bytes(t->cred->euid) + bytes > task_rlimit(t, RLIMIT_MSGQUEUE))
@@ -190,43 +194,49 @@ static uint32_t umask_of(struct task *t)
 	return t->fs->umask;
 }
 
-int64_t sys_mq_open(struct task *t, struct gptr user_name, int flags, unsigned int mode,
-		    struct gptr user_attr)
+static int mqueue_open(struct task *t, const char *name, int flags, uint32_t mode,
+		       const struct linux_mq_attr *attr, struct file **out)
 {
-	struct linux_mq_attr attr = {.mq_maxmsg = MQ_DEFAULT_MESSAGES,
-				     .mq_msgsize = MQ_DEFAULT_SIZE};
 	uint32_t rw = (flags & O_ACCMODE) == O_RDONLY ? FILE_READ :
 		      (flags & O_ACCMODE) == O_WRONLY ? FILE_WRITE : FILE_READ | FILE_WRITE;
-	char name[NAME_MAX + 1];
 	struct mqueue *q = NULL;
-	struct file *f;
-	int err = name_fetch(t, user_name, name);
+	int err;
 
-	if (err < 0)
-		return err;
-	if ((flags & O_CREAT) && !gptr_null(user_attr)) {
-		if (get_guest(t, &attr, user_attr))
-			return -EFAULT;
-		err = attr_check(t, &attr);
-		if (err < 0)
-			return err;
-	}
-	mode &= ~umask_of(t);
 	{
 		AUTO_LOCK(&mu);
-		err = mqueue_lookup(t, name, flags, mode, &attr, &q);
+		err = mqueue_lookup(t, name, flags, mode, attr, &q);
 		if (err < 0)
 			return err;
 		q->refs++;
 	}
 	err = file_new_anon("mqueue", &mqueue_ops, q, flags & (O_ACCMODE | O_NONBLOCK), rw, t->cred,
-			    &f);
+			    out);
 	if (err < 0) {
 		AUTO_LOCK(&mu);
 		mqueue_put_locked(q);
-		return err;
 	}
-	return fd_publish(t, f, true);
+	return err;
+}
+
+int64_t sys_mq_open(struct task *t, struct gptr user_name, int flags, unsigned int mode,
+		    struct gptr user_attr)
+{
+	struct linux_mq_attr attr = {.mq_maxmsg = MQ_DEFAULT_MESSAGES,
+				     .mq_msgsize = MQ_DEFAULT_SIZE};
+	char name[NAME_MAX + 1];
+	struct file *f = NULL;
+	int err, fd;
+
+	if (!gptr_null(user_attr) && get_guest(t, &attr, user_attr))
+		return -EFAULT;
+	err = name_fetch(t, user_name, name);
+	if (err < 0)
+		return err;
+	fd = fd_reserve(t);
+	if (fd < 0)
+		return fd;
+	err = mqueue_open(t, name, flags, mode & ~umask_of(t), &attr, &f);
+	return fd_settle(t, fd, err, f, true);
 }
 
 int64_t sys_mq_unlink(struct task *t, struct gptr user_name)

@@ -630,15 +630,13 @@ int64_t sys_pipe2(struct task *t, struct gptr fds, int flags)
 	err = pipe_new(flags, t->cred, f);
 	if (err)
 		return err;
-	err = fd_publish_pair(t, f, flags & O_CLOEXEC, fd);
-	if (err)
-		return err;
-	err = copy_to_guest(t, fds, fd, sizeof(fd));
+	err = fd_reserve_pair(t, fds, fd);
 	if (err) {
-		fdtable_close(t->files, fd[0]);
-		fdtable_close(t->files, fd[1]);
+		file_put(f[0]);
+		file_put(f[1]);
+		return err;
 	}
-	return err;
+	return fd_settle_pair(t, fd, 0, f, flags & O_CLOEXEC);
 }
 
 int64_t sys_pipe(struct task *t, struct gptr fds)

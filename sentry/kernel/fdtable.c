@@ -1,8 +1,9 @@
 /* Descriptor tables.
  *
  * An array of files, and two bitmaps over it: in use, and close-on-exec. The lowest free number is
- * found from a hint below which none is free. One lock a table; what a descriptor's end sets off
- * (release of locks, of the file) happens after it is dropped. */
+ * found from a hint below which none is free. A number may be in use without a file: a call that takes
+ * something away, or makes it, before it has a file reserves its number first. One lock a table; what a
+ * descriptor's end sets off (release of locks, of the file) happens after it is dropped. */
 #include "sentry/kernel/fdtable.h"
 
 #include <assert.h>
@@ -85,6 +86,15 @@ static unsigned bit_next_zero(const uint64_t *map, unsigned size, unsigned i)
 	}
 }
 
+/* The first number at or after fd that has a file, or size. */
+static unsigned file_next(const struct fdtable *t, const uint64_t *map, unsigned fd)
+{
+	do
+		fd = bit_next(map, t->size, fd);
+	while (fd < t->size && !t->files[fd] && ++fd);
+	return fd;
+}
+
 /* All three arrays are one allocation. */
 static int arrays_new(unsigned size, struct file ***files, uint64_t **open, uint64_t **cloexec)
 {
@@ -145,6 +155,14 @@ int fdtable_new(struct fdtable **out)
 	return table_alloc(FD_FIRST, out);
 }
 
+static void free_locked(struct fdtable *t, unsigned fd)
+{
+	bit_clear(t->open, fd);
+	bit_clear(t->cloexec, fd);
+	if (fd < t->free_hint)
+		t->free_hint = fd;
+}
+
 int fdtable_clone(struct fdtable *from, struct fdtable **out)
 {
 	struct fdtable *t;
@@ -154,13 +172,17 @@ int fdtable_clone(struct fdtable *from, struct fdtable **out)
 	r = table_alloc(from->size, &t);
 	if (r < 0)
 		return r;
-	memcpy(t->open, from->open, from->size / 8);
-	memcpy(t->cloexec, from->cloexec, from->size / 8);
 	t->free_hint = from->free_hint;
 	t->count = from->count;
+	memcpy(t->open, from->open, from->size / 8);
+	memcpy(t->cloexec, from->cloexec, from->size / 8);
 	for (unsigned fd = bit_next(t->open, t->size, 0); fd < t->size;
-	     fd = bit_next(t->open, t->size, fd + 1))
-		t->files[fd] = file_get(from->files[fd]);
+	     fd = bit_next(t->open, t->size, fd + 1)) {
+		if (from->files[fd])
+			t->files[fd] = file_get(from->files[fd]);
+		else
+			free_locked(t, fd); /* what is reserved there is not ours */
+	}
 	*out = t;
 	return 0;
 }
@@ -189,8 +211,8 @@ void fdtable_put(struct fdtable *t)
 {
 	if (!t || !ref_put(&t->ref))
 		return;
-	for (unsigned fd = bit_next(t->open, t->size, 0); fd < t->size;
-	     fd = bit_next(t->open, t->size, fd + 1))
+	for (unsigned fd = file_next(t, t->open, 0); fd < t->size;
+	     fd = file_next(t, t->open, fd + 1))
 		close_file(t, t->files[fd]);
 	mutex_destroy(&t->mu);
 	free(t->files);
@@ -243,21 +265,18 @@ static struct file *take_locked(struct fdtable *t, unsigned fd)
 	if (!f)
 		return NULL;
 	t->files[fd] = NULL;
-	bit_clear(t->open, fd);
-	bit_clear(t->cloexec, fd);
 	t->count--;
-	if (fd < t->free_hint)
-		t->free_hint = fd;
+	free_locked(t, fd);
 	return f;
 }
 
-int fdtable_install(struct fdtable *t, struct file *f, int min, bool cloexec, uint64_t limit)
+/* The lowest free number, which the caller is to mark as in use. */
+static int pick_locked(struct fdtable *t, int min, uint64_t limit)
 {
 	unsigned start = (unsigned)min, fd;
 	bool from_hint;
 	int r;
 
-	AUTO_LOCK(&t->mu);
 	from_hint = start <= t->free_hint;
 	if (from_hint)
 		start = t->free_hint;
@@ -267,10 +286,43 @@ int fdtable_install(struct fdtable *t, struct file *f, int min, bool cloexec, ui
 	r = grow_locked(t, fd);
 	if (r < 0)
 		return r;
-	put_locked(t, fd, f, cloexec);
 	if (from_hint)
 		t->free_hint = fd + 1;
 	return (int)fd;
+}
+
+int fdtable_install(struct fdtable *t, struct file *f, int min, bool cloexec, uint64_t limit)
+{
+	int fd;
+
+	AUTO_LOCK(&t->mu);
+	fd = pick_locked(t, min, limit);
+	if (fd >= 0)
+		put_locked(t, (unsigned)fd, f, cloexec);
+	return fd;
+}
+
+int fdtable_reserve(struct fdtable *t, uint64_t limit)
+{
+	int fd;
+
+	AUTO_LOCK(&t->mu);
+	fd = pick_locked(t, 0, limit);
+	if (fd >= 0)
+		bit_set(t->open, (unsigned)fd);
+	return fd;
+}
+
+void fdtable_fill(struct fdtable *t, int fd, struct file *f, bool cloexec)
+{
+	AUTO_LOCK(&t->mu);
+	put_locked(t, (unsigned)fd, f, cloexec);
+}
+
+void fdtable_unreserve(struct fdtable *t, int fd)
+{
+	AUTO_LOCK(&t->mu);
+	free_locked(t, (unsigned)fd);
 }
 
 int fdtable_install_at(struct fdtable *t, struct file *f, int fd, bool cloexec, uint64_t limit)
@@ -283,6 +335,8 @@ int fdtable_install_at(struct fdtable *t, struct file *f, int fd, bool cloexec, 
 	{
 		AUTO_LOCK(&t->mu);
 		r = grow_locked(t, (unsigned)fd);
+		if (r == 0 && bit_get(t->open, (unsigned)fd) && !t->files[fd])
+			r = -EBUSY; /* somebody's to be */
 		if (r < 0)
 			return r;
 		old = take_locked(t, (unsigned)fd);
@@ -308,7 +362,7 @@ int fdtable_close(struct fdtable *t, int fd)
 static struct file *take_next(struct fdtable *t, unsigned *fd, unsigned last, bool cloexec_ones)
 {
 	AUTO_LOCK(&t->mu);
-	*fd = bit_next(cloexec_ones ? t->cloexec : t->open, t->size, *fd);
+	*fd = file_next(t, cloexec_ones ? t->cloexec : t->open, *fd);
 	return *fd < t->size && *fd <= last ? take_locked(t, *fd) : NULL;
 }
 
@@ -365,7 +419,7 @@ int fdtable_next(struct fdtable *t, int fd)
 	unsigned n;
 
 	AUTO_LOCK(&t->mu);
-	n = bit_next(t->open, t->size, fd < 0 ? 0 : (unsigned)fd);
+	n = file_next(t, t->open, fd < 0 ? 0 : (unsigned)fd);
 	return n < t->size ? (int)n : -1;
 }
 

@@ -20,7 +20,13 @@ int fdtable_get_path(struct fdtable *t, int fd, struct file **out); /* O_PATH on
 /* Installs at the lowest free number >= min; consumes the reference on success only. limit: RLIMIT_NOFILE.
  * The number, -EMFILE, -ENOMEM. */
 int fdtable_install(struct fdtable *t, struct file *f, int min, bool cloexec, uint64_t limit);
-/* dup2/dup3: at exactly fd, closing what was there. Consumes the reference on success only. */
+/* A number for a file to come, which nobody else gets and which has no file yet: -EMFILE, -ENOMEM. Then one of
+ * the other two, of which fill consumes the reference. The table must be the caller's own all the time. */
+int fdtable_reserve(struct fdtable *t, uint64_t limit);
+void fdtable_fill(struct fdtable *t, int fd, struct file *f, bool cloexec);
+void fdtable_unreserve(struct fdtable *t, int fd);
+/* dup2/dup3: at exactly fd, closing what was there; -EBUSY where it is reserved. Consumes the reference on
+ * success only. */
 int fdtable_install_at(struct fdtable *t, struct file *f, int fd, bool cloexec, uint64_t limit);
 int fdtable_close(struct fdtable *t, int fd);
 int fdtable_close_range(struct fdtable *t, unsigned first, unsigned last, bool cloexec_only);

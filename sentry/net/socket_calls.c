@@ -108,17 +108,11 @@ int64_t sys_socketpair(struct task *t, int domain, int type, int protocol, struc
 	int err = type_split(&type, &flags, &cloexec);
 
 	if (!err)
-		err = pair_files(t, domain, type, protocol, flags, f);
-	if (!err)
-		err = fd_publish_pair(t, f, cloexec, fd);
+		err = fd_reserve_pair(t, fds, fd);
 	if (err)
 		return err;
-	err = copy_to_guest(t, fds, fd, sizeof(fd));
-	if (err) {
-		fdtable_close(t->files, fd[0]);
-		fdtable_close(t->files, fd[1]);
-	}
-	return err;
+	err = pair_files(t, domain, type, protocol, flags, f);
+	return fd_settle_pair(t, fd, err, f, cloexec);
 }
 
 int64_t sys_bind(struct task *t, int fd, struct gptr addr, unsigned int addrlen)
@@ -171,21 +165,18 @@ static int64_t accept_op(struct file *f, void *arg)
 	return s->ops->try_accept(s, &a->out, &a->addr);
 }
 
-int64_t sys_accept4(struct task *t, int fd, struct gptr addr, struct gptr addrlen, int flags)
+/* A connection that is taken and whose address can't be told is lost, as with Linux. */
+static int accept_file(struct task *t, struct file *f, struct gptr addr, struct gptr addrlen, int flags,
+		       struct file **out)
 {
-	AUTO(file) struct file *f = NULL;
+	struct socket *s = file_socket(f);
 	struct accept_arg a = {0};
-	struct socket *s;
-	struct file *nf;
 	uint64_t timeo;
 	int64_t r;
 	int err;
 
-	if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
-		return -EINVAL;
-	err = socket_get(t, fd, &f, &s);
-	if (err)
-		return err;
+	if (!s)
+		return -ENOTSOCK;
 	if (!s->ops->try_accept)
 		return -EOPNOTSUPP;
 	timeo = atomic_load(&s->rcvtimeo);
@@ -193,18 +184,32 @@ int64_t sys_accept4(struct task *t, int fd, struct gptr addr, struct gptr addrle
 	if (r == -ERESTARTSYS && timeo)
 		return -EINTR;
 	if (r)
-		return r;
-	err = socket_file_new(a.out, flags & SOCK_NONBLOCK ? O_NONBLOCK : 0, t->cred, &nf);
+		return (int)r;
+	err = socket_file_new(a.out, flags & SOCK_NONBLOCK ? O_NONBLOCK : 0, t->cred, out);
 	if (err)
 		return err;
-	if (!gptr_null(addr)) {
+	if (!gptr_null(addr))
 		err = sock_addr_to_guest(t, &a.addr, addr, addrlen);
-		if (err) {
-			file_put(nf);
-			return err;
-		}
-	}
-	return fd_publish(t, nf, flags & SOCK_CLOEXEC);
+	if (err)
+		file_put(*out);
+	return err;
+}
+
+int64_t sys_accept4(struct task *t, int fd, struct gptr addr, struct gptr addrlen, int flags)
+{
+	AUTO(file) struct file *f = NULL;
+	struct file *nf = NULL;
+	int err = fdtable_get(t->files, fd, &f), got;
+
+	if (err)
+		return err;
+	if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
+		return -EINVAL;
+	got = fd_reserve(t);
+	if (got < 0)
+		return got;
+	err = accept_file(t, f, addr, addrlen, flags, &nf);
+	return fd_settle(t, got, err, nf, flags & SOCK_CLOEXEC);
 }
 
 int64_t sys_accept(struct task *t, int fd, struct gptr addr, struct gptr addrlen)

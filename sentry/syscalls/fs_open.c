@@ -40,26 +40,36 @@ static int open_check(struct open_args *a)
 	return 0;
 }
 
+static int open_file(struct task *t, int dirfd, struct at_path *at, const struct open_args *a,
+		     struct file **out)
+{
+	uint32_t mode = (uint32_t)a->mode & ~task_umask(t);
+	int r = at_start(t, dirfd, at);
+
+	if (r == 0)
+		r = vfs_open(&at->ctx, at->path, (int)a->flags, mode, a->walk, out);
+	if (r < 0)
+		return r;
+	at_end(at);
+	r = fifo_open_wait(t, *out);
+	if (r < 0)
+		file_put(*out);
+	return r;
+}
+
 static int64_t do_open(struct task *t, int dirfd, struct gptr path, const struct open_args *a)
 {
 	AUTO(at) struct at_path at = {.ctx = {.cred = NULL}};
-	struct file *f;
-	uint32_t mode;
-	int r = at_begin(t, dirfd, path, false, &at);
+	struct file *f = NULL;
+	int r = at_fetch(t, path, false, &at), fd;
 
 	if (r < 0)
 		return r;
-	mode = (uint32_t)a->mode & ~task_umask(t);
-	r = vfs_open(&at.ctx, at.path, (int)a->flags, mode, a->walk, &f);
-	if (r < 0)
-		return r;
-	at_end(&at);
-	r = fifo_open_wait(t, f);
-	if (r < 0) {
-		file_put(f);
-		return r;
-	}
-	return fd_publish(t, f, a->flags & O_CLOEXEC);
+	fd = fd_reserve(t);
+	if (fd < 0)
+		return fd;
+	r = open_file(t, dirfd, &at, a, &f);
+	return fd_settle(t, fd, r, f, a->flags & O_CLOEXEC);
 }
 
 int64_t sys_openat(struct task *t, int dirfd, struct gptr path, int flags, unsigned int mode)

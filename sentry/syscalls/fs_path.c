@@ -7,15 +7,20 @@
 #include "sentry/mm/usercopy.h"
 #include "sentry/syscalls/fs_answer.h"
 
-int at_begin(struct task *t, int dirfd, struct gptr path, bool empty_ok, struct at_path *a)
+int at_fetch(struct task *t, struct gptr path, bool empty_ok, struct at_path *a)
 {
 	int r = copy_path_from_guest(t, a->path, path);
 
 	if (r < 0)
 		return r;
 	fs_answer_path(a->path);
-	if (!a->path[0] && !empty_ok)
-		return -ENOENT;
+	return !a->path[0] && !empty_ok ? -ENOENT : 0;
+}
+
+int at_start(struct task *t, int dirfd, struct at_path *a)
+{
+	int r;
+
 	/* An absolute path makes dirfd irrelevant, even a bad one. */
 	if (a->path[0] == '/')
 		dirfd = AT_FDCWD;
@@ -23,6 +28,13 @@ int at_begin(struct task *t, int dirfd, struct gptr path, bool empty_ok, struct 
 	if (r < 0)
 		a->ctx.cred = NULL;
 	return r;
+}
+
+int at_begin(struct task *t, int dirfd, struct gptr path, bool empty_ok, struct at_path *a)
+{
+	int r = at_fetch(t, path, empty_ok, a);
+
+	return r < 0 ? r : at_start(t, dirfd, a);
 }
 
 void at_end(struct at_path *a)

@@ -15,6 +15,9 @@ struct at_path {
 	char path[PATH_MAX];
 };
 
+/* The two halves of at_begin(): copies the path; takes the walk context. */
+int at_fetch(struct task *t, struct gptr path, bool empty_ok, struct at_path *a);
+int at_start(struct task *t, int dirfd, struct at_path *a);
 /* Copies the path and takes the walk context. -EFAULT, -ENAMETOOLONG, -ENOENT (empty, unless
  * empty_ok), -EBADF, -ENOTDIR. at_end() is needed only after 0; AUTO(at) does it anyway. */
 int at_begin(struct task *t, int dirfd, struct gptr path, bool empty_ok, struct at_path *a);
