@@ -180,14 +180,14 @@ static int take_rights(struct lsock *s, struct lmark *k, struct sock_msg *m)
 	return 0;
 }
 
-/* Meets the marks in the next *n bytes: takes the first descriptors, and ends the read behind the
- * bytes they came with, or before bytes of another sender if credentials are told. Sets *retry when
- * scm_lock is needed and not held. */
-static int meet_marks(struct lsock *s, struct sock_msg *m, uint32_t *n, bool locked, bool *retry)
+/* Meets the marks in the next *n bytes: ends the read behind the bytes that the first descriptors came with,
+ * or before bytes of another sender if credentials are told. The first mark with descriptors, or NULL. */
+static struct lmark *meet_marks(struct lsock *s, struct sock_msg *m, uint32_t *n)
 {
 	bool passcred = socket_flag(&s->sk, SO_PASSCRED);
 	struct linux_ucred cred = s->rx_cred;
 	uint64_t end = s->rx_pos + *n;
+	struct lmark *first = NULL;
 
 	list_for_each (k, &s->marks, struct lmark, node) {
 		if (k->pos >= end)
@@ -200,19 +200,15 @@ static int meet_marks(struct lsock *s, struct sock_msg *m, uint32_t *n, bool loc
 		}
 		if (!k->rights)
 			continue;
-		if (!locked) {
-			*retry = true;
-			return 0;
-		}
 		if (end > k->end)
 			end = k->end;
-		if (!m->scm.rights && take_rights(s, k, m))
-			return -ENOMEM;
+		if (!first)
+			first = k;
 	}
 	m->scm.cred = cred;
 	m->scm.has_cred = passcred;
 	*n = (uint32_t)(end - s->rx_pos);
-	return 0;
+	return first;
 }
 
 /* The bytes before rx_pos are gone, and with them what was marked there. */
@@ -229,8 +225,11 @@ static void drop_marks(struct lsock *s)
 	}
 }
 
+/* Sets *retry when scm_lock is needed and not held. Descriptors are taken only once their bytes have been copied:
+ * what fails with -EFAULT is still there. */
 static ssize_t recv_locked(struct lsock *s, struct sock_msg *m, bool locked, bool *retry)
 {
+	struct lmark *with = NULL;
 	uint32_t n;
 	ssize_t r;
 	int err;
@@ -247,14 +246,20 @@ static ssize_t recv_locked(struct lsock *s, struct sock_msg *m, bool locked, boo
 	if (n > m->data->resid)
 		n = (uint32_t)m->data->resid;
 	if (!list_empty(&s->marks) || socket_flag(&s->sk, SO_PASSCRED)) {
-		err = meet_marks(s, m, &n, locked, retry);
-		if (err || *retry)
-			return err;
+		with = meet_marks(s, m, &n);
+		*retry = with && !locked;
+		if (*retry)
+			return 0;
 	}
 	if (m->flags & MSG_TRUNC && s->fam->inet)
 		r = n; /* tcp(7): the bytes are thrown away */
 	else
 		r = byte_ring_peek(&s->rx, m->data, 0, n);
+	if (r > 0 && with && with->pos < s->rx_pos + (uint64_t)r && !m->scm.rights) {
+		err = take_rights(s, with, m);
+		if (err)
+			return err;
+	}
 	if (r <= 0 || m->flags & MSG_PEEK)
 		return r;
 	byte_ring_drop(&s->rx, (uint32_t)r);
@@ -262,6 +267,16 @@ static ssize_t recv_locked(struct lsock *s, struct sock_msg *m, bool locked, boo
 	if (!list_empty(&s->marks))
 		drop_marks(s);
 	return r;
+}
+
+/* A unix stream tells the name of its other end with what comes from there, if it has one. */
+static void sender_tell(struct lsock *s, struct lsock *peer, struct sock_msg *m)
+{
+	struct lname *n = lsock_name(peer);
+
+	if (n)
+		s->fam->name_tell(s, n, &m->name);
+	lname_put(n);
 }
 
 ssize_t lsock_stream_recv(struct lsock *s, struct sock_msg *m)
@@ -285,6 +300,8 @@ ssize_t lsock_stream_recv(struct lsock *s, struct sock_msg *m)
 		if (locked)
 			mutex_unlock(&scm_lock);
 	} while (retry);
+	if (r > 0 && peer && !s->fam->inet)
+		sender_tell(s, peer, m);
 	if (r > 0 && full && room_for(s, peer))
 		waitq_wake(&peer->sk.wq, POLLOUT | POLLWRNORM);
 	return r;

@@ -211,90 +211,97 @@ struct control_out {
 	uint64_t room, used;
 };
 
-/* Writes one message, clipped to the room; -EFAULT. */
-static int control_put(struct task *t, struct control_out *c, int level, int type,
-		       const void *data, size_t len, uint32_t *flags)
+static void control_advance(struct control_out *c, uint64_t len)
 {
-	struct linux_cmsghdr h = {sizeof(h) + len, level, type};
-	uint64_t step;
+	uint64_t step = linux_cmsg_align(len);
 
-	if (c->room < sizeof(h)) {
-		*flags |= MSG_CTRUNC;
-		return 0;
-	}
-	if (h.cmsg_len > c->room) {
-		*flags |= MSG_CTRUNC;
-		h.cmsg_len = c->room;
-	}
-	if (put_guest(t, c->at, &h) ||
-	    copy_to_guest(t, gptr_add(c->at, sizeof(h)), data, h.cmsg_len - sizeof(h)))
-		return -EFAULT;
-	step = linux_cmsg_align(h.cmsg_len);
 	if (step > c->room)
 		step = c->room;
 	c->at = gptr_add(c->at, step);
 	c->room -= step;
 	c->used += step;
-	return 0;
 }
 
-/* Installs as many as there is room for; the numbers in fds[]. */
-static int rights_install(struct task *t, struct scm_rights *r, uint32_t max, bool cloexec,
-			  int32_t *fds)
+/* Writes one message, clipped to the room. One that can't be written is left out: Linux fails no recvmsg(2) for
+ * its control buffer. */
+static void control_put(struct task *t, struct control_out *c, int level, int type, const void *data,
+			size_t len, uint32_t *flags)
+{
+	struct linux_cmsghdr h = {sizeof(h) + len, level, type};
+
+	if (c->room < sizeof(h)) {
+		*flags |= MSG_CTRUNC;
+		return;
+	}
+	if (h.cmsg_len > c->room) {
+		*flags |= MSG_CTRUNC;
+		h.cmsg_len = c->room;
+	}
+	if (put_guest(t, c->at, &h) == 0 &&
+	    copy_to_guest(t, gptr_add(c->at, sizeof(h)), data, h.cmsg_len - sizeof(h)) == 0)
+		control_advance(c, h.cmsg_len);
+}
+
+/* Writes numbers one after the other; how many could be. */
+static uint32_t fds_tell(struct task *t, struct gptr at, const int32_t *fds, uint32_t n)
+{
+	uint32_t told = 0;
+
+	if (copy_to_guest(t, at, fds, n * sizeof(fds[0])) == 0)
+		return n;
+	while (told < n && put_guest_u32(t, gptr_add(at, told * sizeof(fds[0])), (uint32_t)fds[told]) == 0)
+		told++;
+	return told;
+}
+
+/* Installs as many as can be told, up to max. */
+static uint32_t rights_install(struct task *t, struct scm_rights *r, uint32_t max, bool cloexec, struct gptr at)
 {
 	uint64_t limit = task_rlimit(t, RLIMIT_NOFILE);
-	uint32_t n = 0;
-
-	for (; n < r->n && n < max; n++) {
-		int fd = fdtable_install(t->files, file_get(r->file[n]), 0, cloexec, limit);
-
-		if (fd < 0) {
-			file_put(r->file[n]);
-			break;
-		}
-		fds[n] = fd;
-	}
-	return (int)n;
-}
-
-static int rights_to_guest(struct task *t, struct scm_rights *r, struct control_out *c,
-			   bool cloexec, uint32_t *flags)
-{
 	int32_t fds[SCM_RIGHTS_MAX];
-	uint64_t room = c->room > sizeof(struct linux_cmsghdr)
-				? (c->room - sizeof(struct linux_cmsghdr)) / sizeof(int32_t)
-				: 0;
-	uint32_t max = room > r->n ? r->n : (uint32_t)room;
-	int n = max ? rights_install(t, r, max, cloexec, fds) : 0;
-	int err = 0;
+	uint32_t n = 0, told;
 
-	if ((uint32_t)n < r->n)
-		*flags |= MSG_CTRUNC;
-	if (n)
-		err = control_put(t, c, SOL_SOCKET, SCM_RIGHTS, fds, (size_t)n * sizeof(fds[0]), flags);
-	for (int i = 0; err && i < n; i++)
-		fdtable_close(t->files, fds[i]);
-	return err;
+	for (; n < max; n++) {
+		fds[n] = fdtable_reserve(t->files, limit);
+		if (fds[n] < 0)
+			break;
+	}
+	told = n ? fds_tell(t, at, fds, n) : 0;
+	for (uint32_t i = told; i < n; i++)
+		fdtable_unreserve(t->files, fds[i]);
+	for (uint32_t i = 0; i < told; i++)
+		fdtable_fill(t->files, fds[i], file_get(r->file[i]), cloexec);
+	return told;
 }
 
-int scm_to_guest(struct task *t, struct scm *scm, const struct scm_item *items, unsigned nitems,
-		 struct gptr control, uint64_t *len, bool cloexec, uint32_t *flags)
+/* The numbers come first, their header afterwards: what can't be written is not told, and no error. */
+static void rights_to_guest(struct task *t, struct scm_rights *r, struct control_out *c, bool cloexec,
+			    uint32_t *flags)
+{
+	struct linux_cmsghdr h = {sizeof(h), SOL_SOCKET, SCM_RIGHTS};
+	uint64_t room = c->room > sizeof(h) ? (c->room - sizeof(h)) / sizeof(int32_t) : 0;
+	uint32_t max = room > r->n ? r->n : (uint32_t)room;
+	uint32_t n = rights_install(t, r, max, cloexec, gptr_add(c->at, sizeof(h)));
+
+	if (n < r->n)
+		*flags |= MSG_CTRUNC;
+	h.cmsg_len += n * sizeof(int32_t);
+	if (n && put_guest(t, c->at, &h) == 0)
+		control_advance(c, h.cmsg_len);
+}
+
+void scm_to_guest(struct task *t, struct scm *scm, const struct scm_item *items, unsigned nitems,
+		  struct gptr control, uint64_t *len, bool cloexec, uint32_t *flags)
 {
 	struct control_out c = {control, gptr_null(control) ? 0 : *len, 0};
-	int err = 0;
 
 	if (scm->has_cred)
-		err = control_put(t, &c, SOL_SOCKET, SCM_CREDENTIALS, &scm->cred,
-				  sizeof(scm->cred), flags);
+		control_put(t, &c, SOL_SOCKET, SCM_CREDENTIALS, &scm->cred, sizeof(scm->cred), flags);
 	if (scm->rights) {
-		if (!err)
-			err = rights_to_guest(t, scm->rights, &c, cloexec, flags);
-		scm_rights_put(scm->rights);
-		scm->rights = NULL;
+		rights_to_guest(t, scm->rights, &c, cloexec, flags);
+		scm_rights_put(steal(&scm->rights));
 	}
-	for (unsigned i = 0; i < nitems && !err; i++)
-		err = control_put(t, &c, items[i].level, items[i].type, items[i].data,
-				  items[i].len, flags);
+	for (unsigned i = 0; i < nitems; i++)
+		control_put(t, &c, items[i].level, items[i].type, items[i].data, items[i].len, flags);
 	*len = c.used;
-	return err;
 }

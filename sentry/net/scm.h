@@ -48,6 +48,7 @@ void scm_cred_of(struct task *t, struct linux_ucred *out);
  * scm holds nothing. */
 int scm_from_guest(struct task *t, struct gptr control, uint64_t len, struct scm *scm);
 /* Installs descriptors and writes the control buffer of a recvmsg; consumes scm->rights. *len: in
- * the room, out what was used. MSG_CTRUNC is or'ed into *flags when something didn't fit. */
-int scm_to_guest(struct task *t, struct scm *scm, const struct scm_item *items, unsigned nitems,
-		 struct gptr control, uint64_t *len, bool cloexec, uint32_t *flags);
+ * the room, out what was used. What can't be written is left
+ * out. MSG_CTRUNC is or'ed into *flags when something didn't fit. */
+void scm_to_guest(struct task *t, struct scm *scm, const struct scm_item *items, unsigned nitems,
+		  struct gptr control, uint64_t *len, bool cloexec, uint32_t *flags);

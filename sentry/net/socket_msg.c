@@ -316,13 +316,10 @@ static int64_t recv_msghdr(struct task *t, struct file *f, struct gptr at, uint3
 		return r;
 	}
 	h.msg_flags = m.out_flags | (flags & MSG_CMSG_CLOEXEC);
+	scm_to_guest(t, &m.scm, m.items, m.nitems, gptr(h.msg_control), &h.msg_controllen,
+		     flags & MSG_CMSG_CLOEXEC, &h.msg_flags);
+	/* What fails from here on has been received, descriptors too. */
 	err = put_msg_name(t, &h, &m.name);
-	if (err) {
-		scm_rights_put(m.scm.rights);
-		return err;
-	}
-	err = scm_to_guest(t, &m.scm, m.items, m.nitems, gptr(h.msg_control), &h.msg_controllen,
-			   flags & MSG_CMSG_CLOEXEC, &h.msg_flags);
 	if (!err)
 		err = put_msghdr(t, at, &h);
 	return err ? err : r;

@@ -1,6 +1,7 @@
 /* Unix sockets: descriptors and credentials on the way. */
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -231,6 +232,80 @@ static void cycles(void)
 	close(prev);
 }
 
+/* Where the data, the name or the control buffer can't be written. */
+static void bad_addresses(int type)
+{
+	char *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *end = page + 4096;
+	struct sockaddr_un a = {.sun_family = AF_UNIX}, from;
+	int s[2], fds[8], n, on = 1;
+	socklen_t len = sizeof(from);
+	char buf[32];
+	struct iovec iov = {buf, 16};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	REQUIRE(munmap(end, 4096) == 0);
+	REQUIRE(socketpair(AF_UNIX, type, 0, s) == 0);
+	/* A stream keeps all, of others the whole message is lost. */
+	CHECK_EQ(send_fds(s[0], "data", 4, s, 1), 4);
+	CHECK_ERR(recv_fds(s[1], (char *)8, 16, fds, &n, sizeof(ctl), 0, NULL), EFAULT);
+	if (type == SOCK_STREAM) {
+		CHECK_EQ(recv_fds(s[1], buf, 16, fds, &n, sizeof(ctl), 0, NULL), 4);
+		CHECK_EQ(n, 1);
+		close(fds[0]);
+	}
+	CHECK_ERR(recv(s[1], buf, 16, MSG_DONTWAIT), EAGAIN);
+	/* Descriptors that can't be told are closed, and the call says no more than MSG_CTRUNC. */
+	for (int i = 0; i < 2; i++) {
+		m.msg_control = i ? end - sizeof(struct cmsghdr) : (void *)8;
+		m.msg_controllen = 64;
+		CHECK_EQ(send_fds(s[0], "data", 4, s, 2), 4);
+		CHECK_EQ(recvmsg(s[1], &m, 0), 4);
+		CHECK_EQ(m.msg_flags, MSG_CTRUNC);
+		CHECK_EQ(m.msg_controllen, 0);
+		CHECK_ERR(fcntl(s[1] + 1, F_GETFD), EBADF);
+	}
+	/* One of two can. */
+	m.msg_control = end - sizeof(struct cmsghdr) - sizeof(int);
+	m.msg_controllen = 64;
+	CHECK_EQ(send_fds(s[0], "data", 4, s, 2), 4);
+	CHECK_EQ(recvmsg(s[1], &m, 0), 4);
+	CHECK_EQ(m.msg_flags, MSG_CTRUNC);
+	CHECK_EQ(m.msg_controllen, CMSG_LEN(sizeof(int)) + 4);
+	m.msg_controllen = CMSG_LEN(sizeof(int));
+	CHECK_EQ(CMSG_FIRSTHDR(&m)->cmsg_len, CMSG_LEN(sizeof(int)));
+	memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(int));
+	CHECK_EQ(close(fds[0]), 0);
+	/* What comes before is left out, what comes behind is written in its place. */
+	setsockopt(s[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	m.msg_control = end - CMSG_LEN(sizeof(int));
+	m.msg_controllen = 64;
+	CHECK_EQ(send_fds(s[0], "data", 4, s, 1), 4);
+	CHECK_EQ(recvmsg(s[1], &m, 0), 4);
+	CHECK_EQ(m.msg_flags, 0);
+	CHECK_EQ(CMSG_FIRSTHDR(&m)->cmsg_type, SCM_RIGHTS);
+	CHECK_EQ(close(s[1] + 1), 0);
+	/* All has been received when the name is told: descriptors are there. */
+	CHECK_EQ(bind(s[0], (void *)&a, sizeof(sa_family_t)), 0);
+	m = (struct msghdr){.msg_name = (void *)8, .msg_namelen = 64, .msg_iov = &iov, .msg_iovlen = 1,
+			    .msg_control = ctl.buf, .msg_controllen = sizeof(ctl)};
+	CHECK_EQ(send_fds(s[0], "data", 4, s, 1), 4);
+	m.msg_control = ctl.buf;
+	CHECK_ERR(recvmsg(s[1], &m, 0), EFAULT);
+	CHECK_EQ(close(s[1] + 1), 0);
+	CHECK_ERR(recv(s[1], buf, 16, MSG_DONTWAIT), EAGAIN);
+	m.msg_namelen = -1;
+	CHECK_EQ(send_fds(s[0], "data", 4, s, 1), 4);
+	CHECK_ERR(recvmsg(s[1], &m, 0), EINVAL);
+	CHECK_EQ(recvfrom(s[1], buf, 16, 0, (void *)&from, &len), 4);
+	CHECK_EQ(len, sizeof(sa_family_t) + 6);
+	CHECK_EQ(from.sun_family, AF_UNIX);
+	CHECK_EQ(from.sun_path[0], 0);
+	CHECK_ERR(fcntl(s[1] + 1, F_GETFD), EBADF);
+	munmap(page, 4096);
+	close(s[0]);
+	close(s[1]);
+}
+
 int main(void)
 {
 	rights(SOCK_STREAM);
@@ -240,5 +315,8 @@ int main(void)
 	credentials(SOCK_STREAM);
 	credentials(SOCK_DGRAM);
 	cycles();
+	bad_addresses(SOCK_STREAM);
+	bad_addresses(SOCK_DGRAM);
+	bad_addresses(SOCK_SEQPACKET);
 	return check_status();
 }
