@@ -19,8 +19,14 @@
  *
  * A thread is a *caller* when it has made short calls for a while without a wait. Callers enter if they can't have
  * the spin regime, and if there are several, or more active threads than CPUs. A thread leaves when it waits, when its calls become long or
- * rare (a spin in vain, more than once a time slice), when it computes, when it is alone and could spin for itself,
+ * rare (a spin in vain, other than when its turn comes), when it computes, when it is alone and could spin for itself,
  * or when the ring, where threads yield, wants the CPUs for long. Then it pauses.
+ *
+ * Calls that map memory are longer, but threads of one process that make them on several CPUs only get in each other's
+ * way: they wait for the host's lock of the address space, and each unmapping interrupts the other CPUs. Of 10 us
+ * for an mmap and munmap by one thread it makes 35 for two, and 10 again for those who take turns. So callers who spend a good part of their
+ * time so, *mappers*, enter although their calls are long, if their process has other callers. What a call takes outside says little about
+ * what it will take inside, so they have a while until it is looked at.
  *
  * Nothing depends on any of this: as in the spin regime, who has spun for long enough sleeps on the word. */
 #include "platform/seccomp/impl.h"
@@ -32,12 +38,18 @@
 #define CROWD_WARM 64	      /* calls, until they are as short as they will be */
 #define CROWD_RING_US 12000   /* the ring is busy */
 #define CROWD_SAMPLE_US 8     /* longer calls count as this */
+#define CROWD_MAPS_US 12      /* a mapper's calls are shorter, in the crowd */
+#define CROWD_MAPS_SAMPLE_US 20
+#define CROWD_MAPS_OUT_US 80  /* and outside, in each other's way */
+#define CROWD_MAPS_OUT_SAMPLE_US 100
+#define CROWD_MAPS_TRIAL_US 10000 /* until the others have come along */
+#define CROWD_AWAY_US 1000    /* others had their turns */
 #define CROWD_TURN_US 8000    /* at least a time slice of the host's */
 #define CROWD_PAUSE_MAX_US 250000
 #define CROWD_START 1000
 #define CROWD_MAX 2000
 #define CROWD_HIT 1
-#define CROWD_MISS 500	      /* once a time slice anyway */
+#define CROWD_MISS 500
 #define CROWD_ALONE 10
 
 static unsigned get(const atomic_uint *n)
@@ -69,24 +81,67 @@ void crowd_recount(struct pf_thread *t)
 
 static void caller_set(struct pf_thread *t, bool caller)
 {
+	if (caller != t->regime.caller)
+		atomic_fetch_add_explicit(&t->space->ncallers, caller ? 1 : -1, memory_order_relaxed);
 	t->regime.caller = caller;
 	crowd_recount(t);
 }
 
-/* How long t's calls are, of late. */
-static void work_count(struct pf_thread *t, uint64_t cycles)
+static uint64_t at_most_us(struct platform *p, uint64_t cycles, unsigned us)
+{
+	uint64_t max = us * (uint64_t)p->tsc_per_us;
+
+	return cycles < max ? cycles : max;
+}
+
+static uint64_t average(uint64_t old, uint64_t sample)
+{
+	return old + (int64_t)(sample - old) / 16;
+}
+
+/* How long t's calls are, of late, and how much of that the host's mapping calls are. */
+static void work_count(struct pf_thread *t, uint64_t cycles, uint64_t maps)
 {
 	struct regime *r = &t->regime;
-	uint64_t max = CROWD_SAMPLE_US * (uint64_t)t->space->p->tsc_per_us;
+	unsigned max = !maps	     ? CROWD_SAMPLE_US
+		       : r->crowd.on ? CROWD_MAPS_SAMPLE_US
+				     : CROWD_MAPS_OUT_SAMPLE_US;
 
-	if (cycles > max)
-		cycles = max;
-	r->work = r->calls ? r->work + (int64_t)(cycles - r->work) / 16 : cycles;
+	cycles = at_most_us(t->space->p, cycles, max);
+	maps = at_most_us(t->space->p, maps, max);
+	r->work = r->calls ? average(r->work, cycles) : cycles;
+	r->maps = r->calls ? average(r->maps, maps) : maps;
 }
 
 static bool is_short(struct pf_thread *t, unsigned percent)
 {
 	return t->regime.work * 100 < t->space->p->crowd_work * percent;
+}
+
+static bool is_mapper(const struct pf_thread *t, unsigned max_us)
+{
+	const struct regime *r = &t->regime;
+
+	return r->maps * (r->crowd.on ? 8 : 4) > r->work &&
+	       r->work < max_us * (uint64_t)t->space->p->tsc_per_us;
+}
+
+/* There may be others in whose way it is. */
+static bool has_company(const struct pf_thread *t)
+{
+	return get(&t->space->ncallers) > 1;
+}
+
+static bool fits_in(struct pf_thread *t)
+{
+	return is_short(t, 100) || (is_mapper(t, CROWD_MAPS_US) && has_company(t));
+}
+
+/* A mapper that came before the others. */
+static bool on_trial(struct pf_thread *t, uint64_t now)
+{
+	return now - t->regime.entered < CROWD_MAPS_TRIAL_US * (uint64_t)t->space->p->tsc_per_us &&
+	       is_mapper(t, CROWD_MAPS_OUT_US);
 }
 
 static bool ring_works(struct platform *p)
@@ -107,6 +162,7 @@ static void crowd_enter(struct pf_thread *t, int cpu)
 		return;
 	r->crowd.on = true;
 	r->crowd.score = CROWD_START;
+	r->entered = __rdtsc();
 	r->calls = 0;
 	regime_active(t, r->counted);
 	r->home = group_join(&t->space->p->crowd, cpu);
@@ -139,10 +195,11 @@ void crowd_end(struct pf_thread *t)
 	caller_set(t, false);
 }
 
-/* T has made another call; cycles: of the one before, and of what followed. */
-void crowd_count(struct pf_thread *t, uint64_t cycles)
+/* T has made another call; cycles: of the one before, and of what followed; maps: of these, the
+ * host's mapping calls. */
+void crowd_count(struct pf_thread *t, uint64_t cycles, uint64_t maps)
 {
-	work_count(t, cycles);
+	work_count(t, cycles, maps);
 	t->regime.calls++;
 }
 
@@ -153,17 +210,28 @@ void crowd_waits(struct pf_thread *t)
 	caller_set(t, false);
 }
 
+/* The call that t made now. */
+static int crowd_score(struct pf_thread *t, bool hit, bool late, uint64_t now)
+{
+	struct platform *p = t->space->p;
+
+	if (!hit && longer_than(p, now - t->regime.last, CROWD_AWAY_US))
+		return 0;
+	return !hit || late ? -CROWD_MISS : CROWD_HIT + (int)(t->regime.work / p->tsc_per_us * 2);
+}
+
 void crowd_judge(struct pf_thread *t, bool hit, bool late, uint64_t now)
 {
 	struct platform *p = t->space->p;
 	struct trial *r = &t->regime.crowd;
+	bool trial = on_trial(t, now);
 
-	if (!hit || late)
-		r->score -= CROWD_MISS;
-	else if (r->score < CROWD_MAX)
-		r->score += CROWD_HIT;
-	else
+	if (!trial)
+		r->score += crowd_score(t, hit, late, now);
+	if (r->score >= CROWD_MAX) {
+		r->score = CROWD_MAX;
 		r->pause_us = PAUSE_MIN_US;
+	}
 	if (!ring_works(p))
 		atomic_store_explicit(&p->crowd_undisturbed, now, memory_order_relaxed);
 	else if (longer_than(p, now - atomic_load_explicit(&p->crowd_undisturbed, memory_order_relaxed),
@@ -171,7 +239,7 @@ void crowd_judge(struct pf_thread *t, bool hit, bool late, uint64_t now)
 		r->score = -1;
 	if (get(&p->crowd) >> 16 == 1 && get(&p->nactive) < p->ncpu)
 		r->score -= CROWD_ALONE;
-	if (r->score < 0 || (t->regime.calls > CROWD_WARM && !is_short(t, 100)))
+	if (r->score < 0 || (t->regime.calls > CROWD_WARM && !trial && !fits_in(t)))
 		crowd_leave(t);
 }
 
@@ -183,18 +251,26 @@ static unsigned entry_percent(struct platform *p)
 	return 80 + 5 * (n < 40 ? n : 40);
 }
 
+/* Not after each other's pauses: mappers are better off together. */
+static bool may_enter(struct pf_thread *t, bool mapper, uint64_t now)
+{
+	return now >= t->regime.crowd.retry_at || (mapper && get(&t->space->p->crowd) >> 16);
+}
+
 void crowd_consider(struct pf_thread *t, uint64_t now)
 {
 	struct platform *p = t->space->p;
 	struct regime *r = &t->regime;
+	bool small = is_short(t, entry_percent(p)), mapper = is_mapper(t, CROWD_MAPS_OUT_US);
 
-	if (!is_short(t, entry_percent(p)))
+	if (!small && !mapper)
 		r->calls = 0;
 	if (r->calls <= 1)
 		r->calls_since = now;
 	caller_set(t, r->calls >= CROWD_CALLS &&
 			      longer_than(p, now - r->calls_since, CROWD_CALLS_US));
-	if (r->caller && now >= r->crowd.retry_at && !ring_works(p) && !cpu_to_spare(p, 1) &&
+	if (r->caller && (small || has_company(t)) && may_enter(t, mapper, now) &&
+	    !ring_works(p) && !cpu_to_spare(p, 1) &&
 	    (get(&p->crowd) >> 16 || get(&p->ncallers) > 1 || get(&p->nactive) > p->ncpu))
 		crowd_enter(t, seccomp_thread_cpu(t));
 }

@@ -161,6 +161,8 @@ struct pf_space {
 	struct list parked;	   /* protected by mu: threads whose guest thread has ended */
 	unsigned nparked;	   /* protected by mu */
 	struct cond borrow_end;
+
+	atomic_uint ncallers; /* crowd.c: threads that are callers */
 };
 
 /* A slot whose thread was told to exit: to be used again once the host says that it did. */
@@ -195,6 +197,8 @@ struct regime {
 	uint32_t blocks; /* short waits in a row */
 	uint32_t calls;	 /* since the last wait */
 	uint64_t work;	 /* TSC cycles, of late: what a call and the run after it take */
+	uint64_t maps;	 /* and of that, the host's mapping calls */
+	uint64_t entered; /* TSC: the crowd */
 	bool caller, counts_caller; /* crowd.c; and is in ncallers */
 	uint64_t calls_since; /* TSC: short calls without a wait */
 	int home;	 /* the CPU of its T, in the ring and the crowd */
@@ -488,7 +492,7 @@ void crowd_start(struct platform *p);
 void crowd_recount(struct pf_thread *t);
 void crowd_leave(struct pf_thread *t);
 void crowd_end(struct pf_thread *t);
-void crowd_count(struct pf_thread *t, uint64_t cycles);
+void crowd_count(struct pf_thread *t, uint64_t cycles, uint64_t maps);
 void crowd_waits(struct pf_thread *t);
 void crowd_judge(struct pf_thread *t, bool hit, bool late, uint64_t now);
 void crowd_consider(struct pf_thread *t, uint64_t now);

@@ -291,6 +291,7 @@ static void share_count(struct pf_thread *t, uint64_t now)
 {
 	struct regime *r = &t->regime;
 	uint64_t resumed = __atomic_load_n(&t->slot->resumed, __ATOMIC_RELAXED);
+	uint64_t mapped = __atomic_load_n(&t->slot->mapped, __ATOMIC_RELAXED);
 	uint64_t stopped = __atomic_load_n(&t->slot->tsc, __ATOMIC_RELAXED);
 
 	if (!r->last)
@@ -300,7 +301,8 @@ static void share_count(struct pf_thread *t, uint64_t now)
 	if (stopped > resumed && stopped < now)
 		r->ran += stopped - resumed;
 	r->took += now - r->last;
-	crowd_count(t, r->given - r->last + (stopped > resumed ? stopped - resumed : 0));
+	crowd_count(t, r->given - r->last + (stopped > resumed ? stopped - resumed : 0),
+		    mapped > resumed && mapped < stopped ? mapped - resumed : 0);
 	if (r->took > 2 * RING_SHARE_US * (uint64_t)t->space->p->tsc_per_us) {
 		r->ran /= 2;
 		r->took /= 2;

@@ -190,6 +190,7 @@ static void serve(struct slot *s)
 		}
 		if (s->ncmd) {
 			stub_run_commands(s);
+			s->mapped = read_tsc();
 			__atomic_store_n(&s->done, s->seq, __ATOMIC_SEQ_CST);
 			if (__atomic_load_n(&s->done_waiters, __ATOMIC_SEQ_CST))
 				sys3(__NR_futex, &s->done, FUTEX_WAKE, 1 << 30);

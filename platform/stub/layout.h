@@ -232,6 +232,7 @@ struct slot {
 	uint32_t said; /* which of the next two; the sentry takes note and clears it */
 	uint64_t clear_tid, robust_list;
 	uint64_t resumed; /* TSC, when T saw the answer; 0: at once, while it was spinning */
+	uint64_t mapped;  /* TSC, when T had run commands the last time */
 	uint64_t lost; /* TSC cycles that somebody else had the CPU for, while T yielded */
 
 	_Alignas(64) struct slot_cmd cmd[SLOT_CMDS];
