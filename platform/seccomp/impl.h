@@ -29,6 +29,7 @@
 #define SPARE_MAX 8
 #define PARKED_MAX 16
 #define KIT_MAX 2
+#define SPREAD_CPUS 256
 
 /* See kit.c. */
 struct kit {
@@ -87,6 +88,7 @@ struct platform {
 	atomic_uint ncrowd;   /* threads of the crowd that run, or whose call is being served; not in nactive */
 	atomic_uint ncallers; /* those of nactive that could be in it */
 	atomic_uint crowd;    /* as `ring` */
+	atomic_uint busy[SPREAD_CPUS]; /* spread.c: those of nactive that are on each CPU */
 	uint64_t crowd_work; /* TSC cycles: calls that are shorter gain; immutable after start_wait */
 	_Atomic uint64_t crowd_undisturbed; /* TSC: when a member last saw the ring idle */
 
@@ -189,6 +191,14 @@ struct trial {
 	uint64_t retry_at; /* TSC */
 };
 
+/* See spread.c. */
+struct spread {
+	int at;		 /* the CPU that the thread is counted on, or -1 */
+	uint32_t moves;	 /* how often it was sent to another */
+	uint64_t moved;	 /* TSC: when, the last time */
+	uint64_t shared; /* TSC: since when it has not been alone there, or 0 */
+};
+
 /* Of one thread; only S touches it. See regime.c. */
 struct regime {
 	struct trial spin, tandem, ring, crowd;
@@ -201,6 +211,7 @@ struct regime {
 	uint64_t entered; /* TSC: the crowd */
 	bool caller, counts_caller; /* crowd.c; and is in ncallers */
 	uint64_t calls_since; /* TSC: short calls without a wait */
+	struct spread spread;
 	int home;	 /* the CPU of its T, in the ring and the crowd */
 	uint64_t lost; /* what T had lost by yielding at the last report */
 	uint64_t last, given, blocked; /* TSC: the last report, answer, wait */
@@ -483,6 +494,14 @@ void seccomp_will_block(struct pf_thread *t, const _Atomic uint32_t *word, uint3
 			bool brief);
 void seccomp_has_blocked(struct pf_thread *t);
 void seccomp_idle(struct platform *p, const _Atomic uint32_t *word, uint32_t seen);
+
+/* spread.c */
+/* Where t is, if it counts as active. */
+void spread_count(struct pf_thread *t, bool active);
+/* Where a program is to start that is exec'd on `cpu`. */
+int spread_start(struct platform *p, int cpu);
+/* t has reported. */
+void spread_judge(struct pf_thread *t, uint64_t now);
 
 /* crowd.c */
 #define CROWD_STUB_US 60   /* T spins, after a report */

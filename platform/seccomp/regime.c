@@ -208,7 +208,8 @@ static unsigned yields(struct pf_thread *t)
 
 void regime_init(struct pf_thread *t)
 {
-	t->regime = (struct regime){.spin.pause_us = PAUSE_MIN_US,
+	t->regime = (struct regime){.spread.at = -1,
+				    .spin.pause_us = PAUSE_MIN_US,
 				    .tandem.pause_us = PAUSE_MIN_US,
 				    .ring.pause_us = PAUSE_MIN_US,
 				    .crowd.pause_us = PAUSE_MIN_US};
@@ -346,6 +347,7 @@ void regime_reported(struct pf_thread *t, bool hit)
 		}
 	}
 	r->last = now;
+	spread_judge(t, now);
 	regime_place(t);
 }
 

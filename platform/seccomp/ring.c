@@ -58,6 +58,7 @@ static void count(struct pf_thread *t, atomic_uint *which)
 	if (old)
 		atomic_fetch_sub_explicit(old, 1, memory_order_relaxed);
 	t->regime.counted = which;
+	spread_count(t, which == &t->space->p->nactive);
 	crowd_recount(t);
 }
 

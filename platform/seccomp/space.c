@@ -335,6 +335,6 @@ int seccomp_space_new(struct platform *p, struct pf_space **space, struct pf_thr
 		if (r)
 			return r;
 	}
-	thread_pin(*thread);
+	thread_pin_to(*thread, spread_start(p, sched_getcpu()));
 	return 0;
 }
