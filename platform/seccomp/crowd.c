@@ -40,8 +40,8 @@
 #define CROWD_SAMPLE_US 8     /* longer calls count as this */
 #define CROWD_MAPS_US 12      /* a mapper's calls are shorter, in the crowd */
 #define CROWD_MAPS_SAMPLE_US 20
-#define CROWD_MAPS_OUT_US 80  /* and outside, in each other's way */
-#define CROWD_MAPS_OUT_SAMPLE_US 100
+#define CROWD_MAPS_OUT_US 80  /* and outside, in each other's way: */
+#define CROWD_MAPS_EACH_US 2  /* for each of them so much longer */
 #define CROWD_MAPS_TRIAL_US 10000 /* until the others have come along */
 #define CROWD_AWAY_US 1000    /* others had their turns */
 #define CROWD_TURN_US 8000    /* at least a time slice of the host's */
@@ -99,13 +99,18 @@ static uint64_t average(uint64_t old, uint64_t sample)
 	return old + (int64_t)(sample - old) / 16;
 }
 
+static unsigned maps_out_us(struct platform *p)
+{
+	return CROWD_MAPS_OUT_US + CROWD_MAPS_EACH_US * get(&p->nactive);
+}
+
 /* How long t's calls are, of late, and how much of that the host's mapping calls are. */
 static void work_count(struct pf_thread *t, uint64_t cycles, uint64_t maps)
 {
 	struct regime *r = &t->regime;
 	unsigned max = !maps	     ? CROWD_SAMPLE_US
 		       : r->crowd.on ? CROWD_MAPS_SAMPLE_US
-				     : CROWD_MAPS_OUT_SAMPLE_US;
+				     : maps_out_us(t->space->p) * 5 / 4;
 
 	cycles = at_most_us(t->space->p, cycles, max);
 	maps = at_most_us(t->space->p, maps, max);
@@ -141,7 +146,7 @@ static bool fits_in(struct pf_thread *t)
 static bool on_trial(struct pf_thread *t, uint64_t now)
 {
 	return now - t->regime.entered < CROWD_MAPS_TRIAL_US * (uint64_t)t->space->p->tsc_per_us &&
-	       is_mapper(t, CROWD_MAPS_OUT_US);
+	       is_mapper(t, maps_out_us(t->space->p));
 }
 
 static bool ring_works(struct platform *p)
@@ -261,7 +266,7 @@ void crowd_consider(struct pf_thread *t, uint64_t now)
 {
 	struct platform *p = t->space->p;
 	struct regime *r = &t->regime;
-	bool small = is_short(t, entry_percent(p)), mapper = is_mapper(t, CROWD_MAPS_OUT_US);
+	bool small = is_short(t, entry_percent(p)), mapper = is_mapper(t, maps_out_us(p));
 
 	if (!small && !mapper)
 		r->calls = 0;
