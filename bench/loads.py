@@ -5,7 +5,7 @@ import shutil
 WORK = {
     "python_start": ("python3", "/usr/bin/python3 -c pass"),
     "python_10_starts": ("python3", "for i in 1 2 3 4 5 6 7 8 9 10; do /usr/bin/python3 -c pass; done"),
-    "python_cpu": ("python3", "/usr/bin/python3 -c 'print(sum(i * i for i in range(4000000)))'"),
+    "python_cpu": ("python3", "/usr/bin/python3 -c 'print(sum(i * i for i in range(16000000)))'"),
     "node_start": ("node", "node -e 0"),
     "shell_loop": ("", "for i in $(seq 200); do /bin/true; done"),
     "compile": ("gcc make", """
