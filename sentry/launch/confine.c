@@ -15,8 +15,14 @@
 #include "abi/base/filter.h"
 #include "sentry_filter.h"
 
-/* Of struct landlock_ruleset_attr, which grows: from version 6 (Linux 6.12) on. */
+/* struct landlock_ruleset_attr, which grows: of version 4 (Linux 6.7), of version 6 (Linux 6.12). */
+struct ruleset {
+	uint64_t fs, net, scoped;
+};
+#define NET_VERSION 4
+#define NET_TCP 3ULL /* bind, connect */
 #define SCOPE_VERSION 6
+#define SCOPE_ABSTRACT_SOCKETS (1ULL << 0)
 #define SCOPE_SIGNAL (1ULL << 1)
 /* Of opens, no others come through the filter. */
 #define READING (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
@@ -47,28 +53,54 @@ static void allow_reading(int rules, int fd, bool folder)
 	(void)!syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &path, 0);
 }
 
-int confine_reach(const int *fds, size_t n)
+static int landlock_version(void)
 {
-	struct {
-		uint64_t handled_access_fs, handled_access_net, scoped;
-	} attr = {.handled_access_fs = READING};
-	int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-	AUTO(fd) int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	AUTO(fd) int rules = -1;
+	return (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+}
 
-	if (version >= SCOPE_VERSION)
-		attr.scoped = SCOPE_SIGNAL;
+/* A descriptor, or -errno. What a host's version does not know, is not asked for. */
+static int ruleset_new(struct ruleset *attr, int version)
+{
+	int fd;
+
+	if (version < NET_VERSION)
+		attr->net = 0;
+	if (version < SCOPE_VERSION)
+		attr->scoped = 0;
+	fd = (int)syscall(SYS_landlock_create_ruleset, attr, sizeof(*attr), 0);
+	return fd < 0 ? -errno : fd;
+}
+
+static int ruleset_enter(int rules)
+{
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
-	rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	return syscall(SYS_landlock_restrict_self, rules, 0) < 0 ? -errno : 0;
+}
+
+int confine_reach(const int *fds, size_t n)
+{
+	struct ruleset attr = {.fs = READING, .scoped = SCOPE_SIGNAL};
+	int version = landlock_version(), r;
+	AUTO(fd) int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	AUTO(fd) int rules = ruleset_new(&attr, version);
+
 	if (rules < 0)
-		return -errno;
+		return rules;
 	allow_reading(rules, proc, true);
 	for (size_t i = 0; i < n; i++)
 		allow_reading(rules, fds[i], false);
-	if (syscall(SYS_landlock_restrict_self, rules, 0) < 0)
-		return -errno;
-	return version < SCOPE_VERSION ? -EOPNOTSUPP : 0;
+	r = ruleset_enter(rules);
+	return !r && version < SCOPE_VERSION ? -EOPNOTSUPP : r;
+}
+
+int confine_network(void)
+{
+	struct ruleset attr = {.net = NET_TCP, .scoped = SCOPE_ABSTRACT_SOCKETS};
+	int version = landlock_version();
+	AUTO(fd) int rules = version < NET_VERSION ? -EOPNOTSUPP : ruleset_new(&attr, version);
+
+	return rules < 0 ? rules : ruleset_enter(rules);
 }
 
 int confine_filter_calls(bool traces)

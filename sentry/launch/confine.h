@@ -11,6 +11,9 @@ int confine_drop_privileges(void);
  * processes, and what is opened is below /proc or one of `fds`. -EOPNOTSUPP: so it is, but for signals, which this
  * host's Landlock doesn't know. One thread, before the platform starts. */
 int confine_reach(const int *fds, size_t n);
+/* Where there is no network namespace, the filters alone stand before the host's network. Landlock is the second line, for
+ * TCP and for Unix sockets with abstract names, as far as the host's knows them. As confine_reach(). */
+int confine_network(void);
 /* The seccomp filter on the sentry's own calls, for all its threads. After the platform has started;
  * traces: as pf_ops says. */
 int confine_filter_calls(bool traces);

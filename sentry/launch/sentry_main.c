@@ -149,6 +149,8 @@ static int confine(struct sentry_start *s)
 	}
 	if (!s->boot.have_pid_namespace)
 		limit_reach(&s->boot);
+	if (!(s->namespaces & CLONE_NEWNET))
+		(void)confine_network();
 	if (boot_prepare(&s->boot))
 		return -1;
 	if (entered && user_ns)

@@ -2,8 +2,12 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,5 +62,46 @@ Test(confine, signals_copies_and_opens_reach_its_own_alone)
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
 		cr_skip_test("no Landlock");
+	cr_expect_eq(WEXITSTATUS(status), 0, "%x", status);
+}
+
+static int connect_errno(int family, const void *addr, socklen_t len)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), r = connect(fd, addr, len) ? errno : 0;
+
+	close(fd);
+	return r;
+}
+
+/* In a child: what went wrong, or 0. */
+static int off_the_network(void)
+{
+	struct sockaddr_in tcp = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0sentry confine test"};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), wrong = 0;
+
+	if (bind(fd, (void *)&name, sizeof(name)) || listen(fd, 1) || confine_network())
+		return 128;
+	if (connect_errno(AF_INET, &tcp, sizeof(tcp)) != EACCES)
+		wrong |= 1;
+	/* Version 6 and later. */
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) >= 6 &&
+	    connect_errno(AF_UNIX, &name, sizeof(name)) != EPERM)
+		wrong |= 2;
+	return wrong;
+}
+
+Test(confine, without_a_network_namespace_landlock_is_the_second_line)
+{
+	int status;
+	pid_t pid;
+
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 4)
+		return;
+	pid = fork();
+	if (pid == 0)
+		_exit(off_the_network());
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_expect(WIFEXITED(status));
 	cr_expect_eq(WEXITSTATUS(status), 0, "%x", status);
 }
