@@ -27,19 +27,22 @@ static const int allowed_to_tracers[] = {PLATFORM_PTRACE_HOST_CALLS(CALL)};
 #undef CALL
 
 #define ANY_BITS_CLEAR(arg, bits) {arg, SCMP_CMP_MASKED_EQ, bits, 0}
+#define SOCKET_TYPE 0xf
 #define LOW_WORD_IS(arg, value) {arg, SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint32_t)(value)}
 
 /* Calls that are allowed only so: any one of a call's rows. */
 static const struct checked_call {
 	int nr;
-	struct scmp_arg_cmp arg;
+	struct scmp_arg_cmp arg, and_arg;
 } checked[] = {
 	/* No code but what is there from the start, nor through /proc/self/mem. */
 	{SCMP_SYS(mmap), ANY_BITS_CLEAR(2, PROT_EXEC)},
 	{SCMP_SYS(mprotect), ANY_BITS_CLEAR(2, PROT_EXEC)},
 	{SCMP_SYS(openat), ANY_BITS_CLEAR(2, O_ACCMODE | O_CREAT)},
 	{SCMP_SYS(prlimit64), LOW_WORD_IS(0, 0)},
-	{SCMP_SYS(socketpair), LOW_WORD_IS(0, AF_UNIX)},
+	/* Sockets are connected to each other and to nothing else: those of a type that can send to an address
+	 * could reach names of the host's, as no network namespace is made. */
+	{SCMP_SYS(socketpair), LOW_WORD_IS(0, AF_UNIX), {1, SCMP_CMP_MASKED_EQ, SOCKET_TYPE, SOCK_SEQPACKET}},
 	{SCMP_SYS(fcntl), LOW_WORD_IS(1, F_DUPFD_CLOEXEC)},
 	{SCMP_SYS(fcntl), LOW_WORD_IS(1, F_GETFD)},
 	{SCMP_SYS(fcntl), LOW_WORD_IS(1, F_SETFD)},
@@ -79,6 +82,13 @@ static int allow(scmp_filter_ctx f, const int *calls, size_t n)
 	return r;
 }
 
+static int add_checked(scmp_filter_ctx f, const struct checked_call *c)
+{
+	const struct scmp_arg_cmp args[] = {c->arg, c->and_arg};
+
+	return seccomp_rule_add_array(f, SCMP_ACT_ALLOW, c->nr, c->and_arg.op ? 2 : 1, args);
+}
+
 static int add_rules(scmp_filter_ctx f, bool traces)
 {
 	int r = allow(f, allowed, sizeof(allowed) / sizeof(allowed[0]));
@@ -87,7 +97,7 @@ static int add_rules(scmp_filter_ctx f, bool traces)
 		r = allow(f, allowed_to_tracers,
 			  sizeof(allowed_to_tracers) / sizeof(allowed_to_tracers[0]));
 	for (size_t i = 0; !r && i < sizeof(checked) / sizeof(checked[0]); i++)
-		r = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, checked[i].nr, 1, &checked[i].arg);
+		r = add_checked(f, &checked[i]);
 	/* Threads, but no processes. clone3's flags can't be seen: the C library falls back. */
 	if (!r)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,

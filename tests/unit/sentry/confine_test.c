@@ -105,3 +105,44 @@ Test(confine, without_a_network_namespace_landlock_is_the_second_line)
 	cr_expect(WIFEXITED(status));
 	cr_expect_eq(WEXITSTATUS(status), 0, "%x", status);
 }
+
+/* In a child with a sentry's filter: what went wrong, or 0. */
+static int filtered(bool traces)
+{
+	static const int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, SOCK_RDM, SOCK_PACKET};
+	int wrong = 0, sv[2];
+
+	if (confine_filter_calls(traces))
+		return 128;
+	for (int family = 0; family < AF_MAX; family++)
+		if (socket(family, SOCK_STREAM, 0) != -1 || errno != EPERM)
+			wrong |= 1;
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (socketpair(AF_UNIX, types[i] | SOCK_CLOEXEC, 0, sv) != -1 || errno != EPERM)
+			wrong |= 2;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv))
+		return wrong | 4;
+	if (connect(sv[0], NULL, 0) != -1 || errno != EPERM || bind(sv[0], NULL, 0) != -1 || errno != EPERM ||
+	    listen(sv[0], 1) != -1 || errno != EPERM || accept(sv[0], NULL, NULL) != -1 || errno != EPERM)
+		wrong |= 8;
+	if (socketpair(AF_TIPC, SOCK_SEQPACKET, 0, sv) != -1 || errno != EPERM)
+		wrong |= 16;
+	if (syscall(SYS_io_uring_setup, 1, NULL) != -1 || errno != EPERM)
+		wrong |= 32;
+	return wrong;
+}
+
+/* Why no network namespace is needed. */
+Test(confine, sockets_come_in_connected_pairs_only)
+{
+	for (int traces = 0; traces < 2; traces++) {
+		int status;
+		pid_t pid = fork();
+
+		if (pid == 0)
+			_exit(filtered(traces));
+		cr_assert_eq(waitpid(pid, &status, 0), pid);
+		cr_expect(WIFEXITED(status));
+		cr_expect_eq(WEXITSTATUS(status), 0, "%x", status);
+	}
+}
