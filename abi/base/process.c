@@ -26,6 +26,19 @@ pid_t process_clone(unsigned long flags)
 	return pid < 0 ? -errno : (pid_t)pid;
 }
 
+void process_send_away(pid_t pid)
+{
+	cpu_set_t all, others;
+	int cpu = sched_getcpu();
+
+	if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof(all), &all))
+		return;
+	others = all;
+	CPU_CLR(cpu, &others);
+	if (CPU_COUNT(&others) && sched_setaffinity(pid, sizeof(others), &others) == 0)
+		sched_setaffinity(pid, sizeof(all), &all);
+}
+
 int gate_init(struct gate *g)
 {
 	g->event = eventfd(0, EFD_CLOEXEC);

@@ -20,6 +20,10 @@ void gate_open(struct gate *g, uint32_t what);
 /* flags: CLONE_NEW*. To be called by a process with one thread. 0 in the child, the child's pid, or -errno. */
 pid_t process_clone(unsigned long flags);
 
+/* A new process begins on its parent's CPU, as a rule, however idle others are, and waits there until the parent
+ * sleeps. This one begins on another, if there is one; to be called before it changes its ids. */
+void process_send_away(pid_t pid);
+
 /* Room for some thousands of descriptors in this process's table. To be called while it has one thread: a table that
  * grows in a process with several waits for an RCU grace period, 5-20 ms, in whatever call took the descriptor. */
 void process_reserve_descriptors(void);
