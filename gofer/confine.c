@@ -19,6 +19,7 @@
 #include <limits.h>
 #include <linux/capability.h>
 #include <linux/mount.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,12 +34,12 @@
 #include "gofer/gofer_impl.h"
 
 static enum gofer_tier tier = TIER_LANDLOCK;
-static bool in_user_ns;
+static bool may_map_one_id;
 
-void confine_set_tier(enum gofer_tier t, bool user_ns)
+void confine_set_tier(enum gofer_tier t, bool one_id)
 {
 	tier = t;
-	in_user_ns = user_ns;
+	may_map_one_id = one_id;
 }
 
 static const char *fd_text(int fd, char buf[32])
@@ -241,10 +242,8 @@ static int drop_caps(uint64_t keep)
 
 	if (syscall(SYS_capget, &head, data) < 0)
 		return -errno;
-	for (int cap = 0; cap < 64; cap++)
-		if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1)
-			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	/* No exec gives one back, with no_new_privs: the bounding set can stay. */
+	prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED, 0, 0, 0);
 	for (int i = 0; i < 2; i++) {
 		uint32_t k = (uint32_t)(keep >> (32 * i)) & data[i].permitted;
 
@@ -257,7 +256,7 @@ static int drop_caps(uint64_t keep)
 int confine_enter(const struct gofer_config *cfg)
 {
 	struct host_id_map uid, gid;
-	bool one_id = in_user_ns && maps_one_id("uid", &uid) && maps_one_id("gid", &gid);
+	bool one_id = may_map_one_id && maps_one_id("uid", &uid) && maps_one_id("gid", &gid);
 	int err = -EPERM;
 
 	if (one_id)

@@ -190,6 +190,7 @@ enum gofer_tier {
 /* In the gofer, before it has threads: the root, capabilities, no_new_privs. May replace the
  * exports' descriptors. */
 int confine_enter(const struct gofer_config *cfg);
-void confine_set_tier(enum gofer_tier tier, bool user_ns);
+/* one_id: its user namespace maps one id of each kind. */
+void confine_set_tier(enum gofer_tier tier, bool one_id);
 int confine_filter(const struct gofer_config *cfg); /* filter.c; after threads started, for all */
 int confine_landlock(const struct gofer_config *cfg); /* landlock.c */

@@ -24,6 +24,17 @@
 
 #define NS_MOST (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC)
 
+static ssize_t read_file(const char *path, char *text, size_t size)
+{
+	AUTO(fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	return n;
+}
+
 static int write_file(const char *path, const char *text, size_t n)
 {
 	AUTO(fd) int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -33,23 +44,24 @@ static int write_file(const char *path, const char *text, size_t n)
 	return 0;
 }
 
-/* Every id that exists here, as itself: needs privilege here. The text of our own map names them.
- */
-static int map_identity(pid_t pid, const char *kind)
+/* Every id that exists here, as itself: needs privilege here. The text of our own map names them. *several: more
+ * than one. */
+static int map_identity(pid_t pid, const char *kind, bool *several)
 {
-	char path[64], out[4096];
+	char path[64], text[4096], out[4096], *p = text;
 	unsigned long inside, outside, count;
+	int used;
 	size_t n = 0;
-	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/self/%s", kind);
-	f = fopen(path, "re");
-	if (!f)
-		return -errno;
-	while (n + 64 < sizeof(out) && fscanf(f, "%lu %lu %lu", &inside, &outside, &count) == 3)
+	if (read_file(path, text, sizeof(text)) < 0)
+		return -EIO;
+	while (n + 64 < sizeof(out) && sscanf(p, "%lu %lu %lu%n", &inside, &outside, &count, &used) == 3) {
+		*several = n || count > 1;
 		n += (size_t)snprintf(out + n, sizeof(out) - n, "%lu %lu %lu\n", inside, inside,
 		                      count);
-	fclose(f);
+		p += used;
+	}
 	snprintf(path, sizeof(path), "/proc/%d/%s", pid, kind);
 	return write_file(path, out, n);
 }
@@ -67,13 +79,18 @@ static int map_one(pid_t pid, const char *kind, unsigned id)
 	return write_file(path, text, (size_t)n);
 }
 
-static int map_ids(pid_t pid)
+/* *several: whether more than one id of a kind is mapped. */
+static int map_ids(pid_t pid, bool *several)
 {
+	bool uids = false, gids = false;
 	char path[64];
 	int err;
 
-	if (map_identity(pid, "uid_map") == 0)
-		return map_identity(pid, "gid_map");
+	if (map_identity(pid, "uid_map", &uids) == 0) {
+		err = map_identity(pid, "gid_map", &gids);
+		*several = uids || gids;
+		return err;
+	}
 	snprintf(path, sizeof(path), "/proc/%d/setgroups", pid);
 	err = write_file(path, "deny", 4);
 	if (!err)
@@ -140,13 +157,14 @@ static _Noreturn void child_main(const struct gofer_config *cfg, struct gate *ga
 	tier = gate_wait(gate);
 	if (tier < 0 || close_others(cfg) < 0)
 		_exit(1);
-	confine_set_tier(tier == 'l' ? TIER_LANDLOCK : TIER_NAMESPACES, tier == 'u');
+	confine_set_tier(tier == 'l' ? TIER_LANDLOCK : TIER_NAMESPACES, tier == 'o');
 	_exit(gofer_serve(cfg));
 }
 
 /* One attempt with these namespaces. The child doesn't run on without our word. */
 static int try_spawn(const struct gofer_config *cfg, unsigned long ns, char tier, pid_t *out)
 {
+	bool several = false;
 	struct gate gate;
 	int err = gate_init(&gate);
 	pid_t pid;
@@ -158,8 +176,8 @@ static int try_spawn(const struct gofer_config *cfg, unsigned long ns, char tier
 		child_main(cfg, &gate);
 	err = pid < 0 ? pid : 0;
 	if (!err && (ns & CLONE_NEWUSER))
-		err = map_ids(pid);
-	gate_open(&gate, err ? 0 : (uint32_t)tier);
+		err = map_ids(pid, &several);
+	gate_open(&gate, err ? 0 : tier == 'u' && !several ? 'o' : (uint32_t)tier);
 	if (err && pid > 0)
 		waitpid(pid, NULL, 0);
 	if (!err)

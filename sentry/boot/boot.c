@@ -1,5 +1,5 @@
 /* The order of a start: the gofer is asked for its trees and the platform is launched (while there are one thread
- * and privileges); kernel, file systems, descriptors and the program's names meanwhile; the platform runs; first
+ * and privileges); a thread gives the old root up, which is a long wait; kernel, file systems, descriptors and the program's names meanwhile; the platform runs; first
  * process; then wait for its end. */
 #include "sentry/boot/boot.h"
 
@@ -132,7 +132,10 @@ int boot_prepare(struct boot_config *cfg)
 	if (r)
 		return report(cfg, EXIT_SENTRY, "the gofer is gone: %s", strerror(-r));
 	r = ops->start(&pcfg, &cfg->started);
-	return r ? platform_failed(cfg, r) : 0;
+	if (r)
+		return platform_failed(cfg, r);
+	r = forward_start(cfg->control_fd, cfg->aside);
+	return r ? thread_failed(cfg, r) : 0;
 }
 
 static int start_kernel(struct boot *b)
@@ -174,13 +177,15 @@ static int wait_platform(struct boot *b)
 	return r ? thread_failed(b->cfg, r) : 0;
 }
 
+/* What the program does not wait for. */
 static int start_threads(struct boot *b)
 {
 	int r = ktimer_start_thread();
 
-	if (!r)
-		r = forward_start(b->cfg->control_fd);
-	return r ? thread_failed(b->cfg, r) : 0;
+	if (r)
+		return thread_failed(b->cfg, r);
+	forward_go();
+	return 0;
 }
 
 static int start_vfs(struct boot *b)
@@ -347,12 +352,13 @@ int boot_run(const struct boot_config *cfg)
 	log_debug("the tree is built");
 	if (cfg->strace_fd >= 0)
 		strace_init(cfg->strace_fd, 0);
-	if (start_threads(&b))
-		return -1;
 	expect_program(&b);
 	if (wait_platform(&b))
 		return -1;
 	log_debug("the platform runs");
+	r = forward_wait();
+	if (r)
+		return report(cfg, EXIT_SENTRY, "cannot give up privileges: %s", strerror(-r));
 	r = confine_filter_calls(kernel->pf_ops->traces);
 	if (r)
 		return report(cfg, EXIT_SENTRY, "cannot filter the sentry's own calls: %s",
@@ -361,6 +367,8 @@ int boot_run(const struct boot_config *cfg)
 		return -1;
 	log_debug("the program runs");
 	fdtable_put(b.files);
+	if (start_threads(&b))
+		return -1;
 	control_send(cfg->control_fd, CONTROL_STARTED, 0, NULL);
 	status = kernel_wait();
 	log_debug("the program has ended");

@@ -52,13 +52,17 @@ struct boot_config {
 	bool debug;
 	int nice; /* of the invoker: what the program starts with */
 
+	/* The last of what needs privileges, and to give those up, for a thread that begins in boot_prepare(); ended
+	 * before guest code runs. 0 or -errno. */
+	int (*aside)(void);
+
 	struct platform *started; /* by boot_prepare() */
 };
 
-/* Launches what boot_run() would wait for, as long as the process may do so. 0, or -errno; the launcher has
+/* Launches what boot_run() would wait for, as long as the process may do so. Before any other thread exists. 0, or -errno; the launcher has
  * been told why. */
 int boot_prepare(struct boot_config *cfg);
 
 /* Runs the sandbox to its end and tells the launcher over control_fd how it went (CONTROL_STATUS
- * or CONTROL_ERROR). Before any other thread exists. 0, or -errno when it did not start. */
+ * or CONTROL_ERROR). 0, or -errno when it did not start. */
 int boot_run(const struct boot_config *cfg);

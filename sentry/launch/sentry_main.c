@@ -135,6 +135,12 @@ static void limit_reach(const struct boot_config *b)
 			 r == -EOPNOTSUPP ? "from sending signals to others" : "apart", strerror(-r));
 }
 
+static int leave(void)
+{
+	own_root(leave_old_root);
+	return confine_drop_privileges();
+}
+
 /* In a user namespace, the zygote is born while the sentry gives its privileges up: it gives up its own. */
 static int confine(struct sentry_start *s)
 {
@@ -151,10 +157,9 @@ static int confine(struct sentry_start *s)
 		limit_reach(&s->boot);
 	if (!(s->namespaces & CLONE_NEWNET))
 		(void)confine_network();
+	s->boot.aside = entered && user_ns ? leave : confine_drop_privileges;
 	if (boot_prepare(&s->boot))
 		return -1;
-	if (entered && user_ns)
-		own_root(leave_old_root);
 	if (confine_drop_privileges()) {
 		control_send(s->boot.control_fd, CONTROL_ERROR, EXIT_SENTRY, "cannot give up privileges");
 		return -1;
