@@ -40,7 +40,6 @@ int conn_new(const struct gofer_export *e, uint32_t max_fids, struct conn **out)
 	c->flags = e->flags;
 	c->name = e->name ? e->name : "?";
 	c->seqpacket = type == SOCK_SEQPACKET;
-	c->spin_ns = GOFER_SPIN_MAX_NS;
 	c->cpu = -1;
 	c->max_fids = max_fids;
 	mutex_init(&c->send_mu, LOCK_NONE);

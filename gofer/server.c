@@ -322,6 +322,9 @@ static int workers_start(unsigned n)
 			err = -pthread_create(&t, &attr, worker_main, w);
 		if (err && i > 0)
 			err = 0, n = i; /* fewer will do */
+		/* The first has requests waiting, and begins behind us on our CPU, as a rule. */
+		if (!err && i == 0)
+			sched_yield();
 	}
 	pthread_attr_destroy(&attr);
 	return err;

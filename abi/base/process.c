@@ -26,24 +26,13 @@ pid_t process_clone(unsigned long flags)
 	return pid < 0 ? -errno : (pid_t)pid;
 }
 
-void process_send_away(pid_t pid)
-{
-	cpu_set_t all, others;
-	int cpu = sched_getcpu();
-
-	if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof(all), &all))
-		return;
-	others = all;
-	CPU_CLR(cpu, &others);
-	if (CPU_COUNT(&others) && sched_setaffinity(pid, sizeof(others), &others) == 0)
-		sched_setaffinity(pid, sizeof(all), &all);
-}
-
 int gate_init(struct gate *g)
 {
 	g->event = eventfd(0, EFD_CLOEXEC);
 	if (g->event < 0)
 		return -errno;
+	if (sched_getaffinity(0, sizeof(g->cpus), &g->cpus))
+		CPU_ZERO(&g->cpus);
 	if (pipe2(g->alive, O_CLOEXEC) == 0)
 		return 0;
 	close(g->event);
@@ -60,9 +49,22 @@ int64_t gate_wait(struct gate *g)
 		;
 	if (p[0].revents && eventfd_read(g->event, &what))
 		what = 0;
+	if (CPU_COUNT(&g->cpus) > 1)
+		sched_setaffinity(0, sizeof(g->cpus), &g->cpus);
 	close(g->alive[0]);
 	close(g->event);
 	return what ? (int64_t)what : -EPIPE;
+}
+
+void gate_place(const struct gate *g, pid_t child)
+{
+	cpu_set_t others = g->cpus;
+	int cpu = sched_getcpu();
+
+	if (cpu >= 0 && cpu < CPU_SETSIZE)
+		CPU_CLR(cpu, &others);
+	if (CPU_COUNT(&others))
+		sched_setaffinity(child, sizeof(others), &others);
 }
 
 void gate_open(struct gate *g, uint32_t what)

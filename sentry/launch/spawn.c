@@ -87,7 +87,7 @@ static pid_t try_spawn(const struct spawn_spec *spec, int namespaces)
 	if (pid == 0)
 		run_process(spec, &gate, namespaces, launcher);
 	if (pid > 0)
-		process_send_away(pid);
+		gate_place(&gate, pid);
 	if (pid > 0 && namespaces & CLONE_NEWUSER)
 		r = write_id_maps(pid, spec);
 	gate_open(&gate, pid > 0 && !r);
