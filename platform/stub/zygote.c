@@ -6,7 +6,8 @@
  *	confine  user namespace without a map, no capabilities
  *	split    A, the exec'd process, clones B with the same memory and descriptors.
  *	         B installs the filter, whose listener appears in A's table too; A, which has no
- *	         filter, sends it to the sentry and exits. (The filter has no sendmsg for B.)
+ *	         filter, sends it to the sentry, closes all but the socket for both and exits. (The
+ *	         filter has no sendmsg for B.)
  *	rest     B traps on purpose and is from then on a stopped thread like any other: new
  *	         address spaces are forks of it.
  *
@@ -17,6 +18,7 @@
 #include <linux/auxvec.h>
 #include <linux/capability.h>
 #include <linux/errno.h>
+#include <linux/futex.h>
 #include <linux/mman.h>
 #include <linux/sched.h>
 
@@ -33,7 +35,7 @@ struct boot {
 	struct zygote_config cfg;
 	uint64_t vdso; /* where exec put it */
 	uint32_t listener_fd;
-	uint32_t filtered, sent; /* A and B wait for each other on these */
+	uint32_t filtered; /* A waits for it */
 	char maps[16384];
 };
 
@@ -265,10 +267,7 @@ static _Noreturn void zygote_b(uint64_t arg)
 	else
 		b->listener_fd = r;
 	__atomic_store_n(&b->filtered, 1, __ATOMIC_RELEASE);
-	while (!__atomic_load_n(&b->sent, __ATOMIC_ACQUIRE))
-		sys0(__NR_sched_yield);
-	/* A may still live: its table is the same one. */
-	sys3(__NR_close_range, STUB_SOCK + 1, ~0U, 0);
+	sys3(__NR_futex, &b->filtered, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1);
 	s->flags = b->hello.fsgsbase ? SLOT_FSGSBASE : 0;
 	for (;;)
 		__asm__ volatile("ud2");
@@ -339,8 +338,8 @@ static _Noreturn void zygote_main(void *arg)
 		die(3);
 	b->hello.pid = r;
 	while (!__atomic_load_n(&b->filtered, __ATOMIC_ACQUIRE))
-		sys0(__NR_sched_yield);
+		sys4(__NR_futex, &b->filtered, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, 0);
 	hello_send(b);
-	__atomic_store_n(&b->sent, 1, __ATOMIC_RELEASE);
+	sys3(__NR_close_range, STUB_SOCK + 1, ~0U, 0);
 	die(0);
 }
