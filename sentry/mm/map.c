@@ -382,6 +382,7 @@ int64_t mm_mmap(struct task *t, uint64_t addr, uint64_t len, int prot, int flags
 			      .host_fd = -1};
 	AUTO(file) struct file *shm = NULL;
 	struct mm_op op;
+	bool linked;
 	int64_t r;
 
 	if ((prot & PROT_READ) && (t->personality & PERSONALITY_READ_IMPLIES_EXEC) &&
@@ -390,6 +391,7 @@ int64_t mm_mmap(struct task *t, uint64_t addr, uint64_t len, int prot, int flags
 	r = prepare(&a, &shm);
 	if (r)
 		return r;
+	linked = (a.prot & PROT_EXEC) && a.host_fd >= 0 && a.host_offset == a.offset && patch_linker_calls(t);
 	mmap_begin(&op, t, &a);
 	r = mmap_locked(&op, &a);
 	if (r == -ENOMEM && op.skipped) {
@@ -397,7 +399,7 @@ int64_t mm_mmap(struct task *t, uint64_t addr, uint64_t len, int prot, int flags
 		mm_op_begin(&op, t);
 		r = mmap_locked(&op, &a);
 	}
-	if (r >= 0 && (a.prot & PROT_EXEC) && a.host_offset == a.offset)
+	if (r >= 0 && linked)
 		patch_mapped(&op, (uint64_t)r, a.host_fd);
 	mm_op_end(&op);
 	return r;

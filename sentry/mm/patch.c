@@ -1,6 +1,7 @@
 /* Mapping shadows into processes: patch.h has the theory. */
 #include "sentry/mm/patch.h"
 
+#include <elf.h>
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
@@ -67,6 +68,39 @@ static void thunk_leave(struct task *t, struct pf_regs *regs)
 
 	if (thunk_read(t, regs->rip, thunk))
 		regs->rip = regs->rcx = base + (uint64_t)patch_thunk_original(thunk, regs->rip - base);
+}
+
+/* Whose mapping is at addr; only to compare. */
+static const struct file *file_at(struct mm *m, uint64_t addr)
+{
+	const struct file *f;
+	struct vma v;
+
+	if (!mm_lookup(m, addr, &v))
+		return NULL;
+	f = v.file;
+	vma_copy_release(&v);
+	return f;
+}
+
+static uint64_t linker_base(const struct mm *m)
+{
+	for (size_t i = 0; i < m->auxv_len; i++)
+		if (m->auxv[2 * i] == AT_BASE)
+			return m->auxv[2 * i + 1];
+	return 0;
+}
+
+bool patch_linker_calls(struct task *t)
+{
+	uint64_t base = linker_base(t->mm), rip = kernel->pf_ops->regs(t->pt)->rip;
+	const struct file *linker = base ? file_at(t->mm, base) : NULL;
+	uint8_t thunk[PATCH_THUNK_SIZE];
+
+	if (linker && thunk_read(t, rip, thunk))
+		rip = (rip & ~(PATCH_THUNK_SIZE - 1UL)) +
+		      (uint64_t)patch_thunk_original(thunk, rip & (PATCH_THUNK_SIZE - 1UL));
+	return linker && file_at(t->mm, rip) == linker;
 }
 
 /* The thunk that a jump at rip leads to. */

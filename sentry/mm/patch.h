@@ -18,7 +18,9 @@
  * protecting or mapping over it needs no special care, only moving does (patch_undo). Files that a
  * guest could have changed within the last seconds wait: times of files tick too slowly to tell.
  *
- * Processes that map a file whose shadow exists start patched.
+ * Processes start patched with what their dynamic linker maps, if its shadow exists. What somebody else
+ * maps may be meant to be read, by a translator of code for example (valgrind), which runs it nowhere: it is
+ * patched when it has trapped.
  *
  * No guest sees itself in a thunk. A thread that is stopped there by a signal or a fault is told to
  * stand at the instruction in the text that it was about to run, from where it goes on as well; one that
@@ -39,6 +41,8 @@ void patch_init(uint64_t memory_limit);
 uint64_t patch_bytes(void);
 /* t made `n` system calls by the instruction before its rip. */
 void patch_trapped(struct task *t, unsigned n);
+/* The call that t is making is the dynamic linker's. */
+bool patch_linker_calls(struct task *t);
 /* v has just been mapped, from host descriptor fd, whose offsets are the file's. Inside an operation. */
 void patch_mapped(struct mm_op *op, uint64_t addr, int fd);
 /* The same for a file that is executed without an interpreter, as interpreters are: what calls its processes make

@@ -236,28 +236,57 @@ static void children(void)
 	CHECK(waitpid(child, &status, 0) == child && status == 0);
 }
 
-/* Another mapping of the same text, called often, then moved. */
-static void moved_text(void)
+/* Where `f` lies: what of which file is mapped there; a descriptor of it. */
+static int text_of(uintptr_t f, uintptr_t *start, uintptr_t *end, unsigned long *off)
 {
-	uintptr_t f = (uintptr_t)&getppid, start, end;
-	unsigned long off;
 	char line[512], path[256] = "";
 	FILE *maps = fopen("/proc/self/maps", "r");
-	pid_t (*call)(void), parent = getppid();
-	char *copy, *place;
-	size_t len;
 	int fd;
 
 	REQUIRE(maps);
 	while (fgets(line, sizeof(line), maps))
-		if (sscanf(line, "%lx-%lx r-xp %lx %*s %*s %255s", &start, &end, &off, path) == 4 &&
-		    start <= f && f < end)
+		if (sscanf(line, "%lx-%lx r-xp %lx %*s %*s %255s", start, end, off, path) == 4 && *start <= f && f < *end)
 			break;
 	fclose(maps);
-	REQUIRE(start <= f && f < end);
-	len = end - start;
+	REQUIRE(*start <= f && f < *end);
 	fd = open(path, O_RDONLY);
 	REQUIRE(fd >= 0);
+	return fd;
+}
+
+/* A translator of code maps libraries to read them, with the rights that they ask for. */
+static void mapped_to_be_read(void)
+{
+	uintptr_t start = 0, end = 0;
+	unsigned long off = 0;
+	int fd = text_of((uintptr_t)&close, &start, &end, &off);
+	size_t len = end - start;
+	char *file = malloc(len), *p;
+
+	for (int i = 0; i < 4 * CALLS; i++) {
+		close(-1);
+		if (i % CALLS == 0)
+			usleep(50000);
+	}
+	REQUIRE(file && pread(fd, file, len, (off_t)off) == (ssize_t)len);
+	p = mmap(NULL, len, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, (off_t)off);
+	REQUIRE(p != MAP_FAILED);
+	CHECK_EQ(memcmp(p, file, len), 0);
+	CHECK(munmap(p, len) == 0);
+	free(file);
+	close(fd);
+}
+
+/* Another mapping of the same text, called often, then moved. */
+static void moved_text(void)
+{
+	uintptr_t f = (uintptr_t)&getppid, start = 0, end = 0;
+	unsigned long off = 0;
+	int fd = text_of(f, &start, &end, &off);
+	pid_t (*call)(void), parent = getppid();
+	size_t len = end - start;
+	char *copy, *place;
+
 	copy = mmap(NULL, len, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, (off_t)off);
 	REQUIRE(copy != MAP_FAILED);
 	memcpy(&call, &(char *){copy + (f - start)}, sizeof(call));
@@ -517,19 +546,9 @@ static void mapped_anew(void)
 {
 	uintptr_t f = (uintptr_t)&close, start = 0, end = 0;
 	unsigned long off = 0;
-	char line[512], path[256] = "";
-	FILE *maps = fopen("/proc/self/maps", "r");
 	pthread_t t[2];
-	int fd, alphabet = alphabet_file();
+	int fd = text_of((uintptr_t)&close, &start, &end, &off), alphabet = alphabet_file();
 
-	REQUIRE(maps);
-	while (fgets(line, sizeof(line), maps))
-		if (sscanf(line, "%lx-%lx r-xp %lx %*s %*s %255s", &start, &end, &off, path) == 4 && start <= f && f < end)
-			break;
-	fclose(maps);
-	REQUIRE(start <= f && f < end);
-	fd = open(path, O_RDONLY);
-	REQUIRE(fd >= 0);
 	bad = 0;
 	for (int i = 0; i < 2; i++)
 		pthread_create(&t[i], NULL, caller, &alphabet);
@@ -555,6 +574,7 @@ int main(void)
 	restarts();
 	ids();
 	children();
+	mapped_to_be_read();
 	moved_text();
 	contexts();
 	single_steps();

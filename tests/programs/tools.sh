@@ -1,4 +1,6 @@
 # Smaller programs of all kinds.
+# After some runs, when the dynamic linker is patched for others.
+command -v valgrind >/dev/null && for i in 1 2 3 4 5 6; do /bin/true; done && valgrind -q /bin/echo translated
 command -v jq >/dev/null && echo '{"a":[1,2,{"b":null}]}' | jq -c '.a[2], (.a[:2] | add)'
 command -v bc >/dev/null && echo 'scale=30; 4*a(1)' | bc -l
 command -v vim >/dev/null && echo 'one two' >v && vim -es -u NONE -c '%s/one/three/' -c wq v && cat v
