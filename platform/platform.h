@@ -27,6 +27,7 @@
 struct platform;  /* one a sandbox */
 struct pf_space;  /* one guest address space; reference counted by its creator alone */
 struct pf_thread; /* one guest thread */
+struct known;
 
 /* General registers of a stopped thread, in the names of x86-64. orig_rax: the number of the
  * system call that stopped it, or -1. fs_base/gs_base: what the guest set. */
@@ -283,6 +284,9 @@ struct pf_ops {
 	/* Any thread that keeps t alive. forget: t is stopped, and what it said is not told again. NULL:
 	 * nothing is kept from the sentry. */
 	void (*said)(struct pf_thread *t, bool forget, struct pf_said *out);
+	/* What t's stub knows (stub/known.h), for its own S to write and read while t is stopped; the guest
+	 * can write there, too. All zero in a new thread. NULL: nothing can be told. */
+	struct known *(*known)(struct pf_thread *t);
 	/* Where patched call sites (platform/patch/patch.h) enter the stub; 0, or a NULL op: they
 	 * can't be used here. */
 	uint64_t (*fast_entry)(struct platform *p);

@@ -12,6 +12,7 @@
 #include "abi/base/ref.h"
 #include "platform/platform.h"
 #include "platform/stub/answers.h"
+#include "platform/stub/known.h"
 #include "platform/stub/layout.h"
 
 /* An interrupt or a command that a stub has not answered by then means a hostile stub. */
@@ -256,6 +257,7 @@ struct pf_thread {
 	uint32_t fp_off; /* of the FP state in the slot */
 	bool fast; /* stopped in a fast call: the registers are in the slot, there is no frame */
 	struct window window;
+	bool knows; /* something lies at SLOT_KNOWN */
 	uint64_t fs_seen, gs_seen; /* what the host thread has; see host_gs() */
 	uint32_t seq;
 	struct regime regime;
@@ -312,6 +314,11 @@ static inline uint64_t host_gs(const struct pf_thread *t, uint64_t guest)
 static inline uint32_t slot_flags(const struct platform *p)
 {
 	return p->fsgsbase ? SLOT_FSGSBASE : 0;
+}
+
+static inline struct known *slot_known(struct slot *s)
+{
+	return (struct known *)((uint8_t *)s + SLOT_KNOWN);
 }
 
 static inline void borrow_lock(struct pf_thread *t)

@@ -27,6 +27,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static int seccomp_start(const struct pf_config *cfg, struct platform **out)
@@ -140,6 +141,18 @@ static void seccomp_said(struct pf_thread *t, bool forget, struct pf_said *out)
 		s->said = 0;
 }
 
+static struct known *seccomp_known(struct pf_thread *t)
+{
+	struct known *k = slot_known(t->slot);
+
+	if (!t->knows) {
+		memset(k, 0, offsetof(struct known, action));
+		t->slot->known = 1;
+	}
+	t->knows = true;
+	return k;
+}
+
 /* Needs an instruction that reads the base of %gs. */
 static uint64_t seccomp_fast_entry(struct platform *p)
 {
@@ -204,6 +217,7 @@ const struct pf_ops platform_seccomp = {
 	.may_answer = seccomp_may_answer,
 	.answer = seccomp_answer,
 	.said = seccomp_said,
+	.known = seccomp_known,
 	.fast_entry = seccomp_fast_entry,
 	.host_vdso = seccomp_host_vdso,
 	.thread_cpu_time = seccomp_thread_cpu_time,

@@ -178,7 +178,8 @@ static int thread_revive(struct pf_thread *t, struct pf_thread *caller)
 	t->fs_seen = t->gs_seen = ~0UL; /* the host thread still has its last guest's */
 	memset(&t->window, 0, sizeof(t->window));
 	atomic_store(&t->interrupted, false);
-	slot->pending = slot->out = 0;
+	slot->pending = slot->out = slot->known = 0;
+	t->knows = false;
 	memset(&slot->untold, 0, offsetof(struct slot, cmd) - offsetof(struct slot, untold));
 	t->near = NEAR_RUNS;
 	t->has_run = false;

@@ -36,6 +36,7 @@
 #include <linux/time_types.h>
 #include <linux/resource.h>
 
+#include "platform/stub/known.h"
 #include "platform/stub/layout_asm.h"
 #include "platform/stub/stub.h"
 
@@ -282,9 +283,11 @@ static int answer(struct slot *s, uint64_t *regs)
 {
 	uint32_t nr = regs[REG_RAX], v = 0;
 
-	if ((!stub_may_answer(nr) && !stub_may_note(nr)) ||
+	if ((!stub_may_answer(nr) && !stub_may_note(nr) && !(s->known && known_may_answer(nr))) ||
 	    !__atomic_load_n(&s->answers, __ATOMIC_ACQUIRE))
 		return 0;
+	if (known_may_answer(nr))
+		return stub_answer_known(s, regs);
 	if (stub_may_note(nr))
 		return note(s, regs);
 	if (nr == __NR_getpid)

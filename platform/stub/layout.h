@@ -18,6 +18,7 @@
  *	0x1000  alternate signal stack: the host kernel writes the signal frame here
  *	0x8000  data window: what the stub has read for the call; behind it what the call has
  *	        written, for the stub to copy out (see struct slot_piece); what the copy commands move
+ *	0x1f000 what the stub knows of the thread's state (known.h)
  *
  * Everything in an arena can be written by the guest. The sentry copies, then checks. */
 #pragma once
@@ -44,7 +45,8 @@
 #define SLOT_ALTSTACK 0x1000UL
 #define SLOT_ALTSTACK_SIZE 0x7000UL
 #define SLOT_WINDOW 0x8000UL
-#define SLOT_WINDOW_SIZE 0x18000UL
+#define SLOT_WINDOW_SIZE 0x17000UL
+#define SLOT_KNOWN 0x1f000UL
 #define SLOT_CMDS 32
 /* Descriptors in one message, for as many commands; a stub may have twice as many open. */
 #define SLOT_FDS 8
@@ -214,6 +216,7 @@ struct slot {
 	uint32_t answers;
 	uint32_t tgid, tid, ppid, uid, euid, gid, egid;
 	uint32_t place; /* of answers.h; 0: no answers to calls with paths */
+	uint32_t known; /* something at SLOT_KNOWN has been told */
 	uint64_t cred;	/* credentials as a number, for the same */
 	/* Pieces to copy out before the guest goes on: their number << 16, and where in the slot
 	 * the first begins, in units of SLOT_UNIT. */

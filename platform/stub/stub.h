@@ -59,6 +59,9 @@ void stub_copy_ahead(struct slot *s, const uint64_t *regs);
 /* answers.c: true if the call in regs, copied ahead, has its answer in them now */
 int stub_answer_path(struct slot *s, uint64_t *regs);
 
+/* known.c: the same, from what the sentry has told of the thread's state */
+int stub_answer_known(struct slot *s, uint64_t *regs);
+
 /* filter.c: 0, a listener's descriptor, or -errno. orphans_end: with the calls by which a child sees to
  * its end with the sentry's */
 long stub_install_filter(int want_listener, int orphans_end);

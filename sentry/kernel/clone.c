@@ -16,6 +16,7 @@
 #include "sentry/kernel/cpu_limit.h"
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/fs_context.h"
+#include "sentry/kernel/known.h"
 #include "sentry/kernel/pid.h"
 #include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/restart.h"
@@ -126,6 +127,10 @@ static int child_files(struct task *c, struct task *t, uint64_t f)
 
 static int child_sighand(struct task *c, struct task *t, uint64_t f)
 {
+	if (f & CLONE_SIGHAND)
+		known_actions_end(t);
+	else
+		known_actions_hear(t);
 	AUTO_LOCK(&kernel->tasks_lock);
 
 	if (f & CLONE_SIGHAND) {

@@ -13,6 +13,7 @@
 
 #include "sentry/kernel/cred_exec.h"
 #include "sentry/kernel/fdtable.h"
+#include "sentry/kernel/known.h"
 #include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/task_impl.h"
@@ -137,6 +138,7 @@ static void cred_commit(struct task *t, struct cred *c, bool secure, bool readab
 static void exec_commit(struct task *t, struct exec_image *img, struct cred *c, bool secure,
 			bool readable, struct sighand *fresh)
 {
+	known_actions_end(t);
 	address_space_switch(t, img);
 	cred_commit(t, c, secure, readable);
 	signals_reset(t, fresh);

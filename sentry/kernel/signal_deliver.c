@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "sentry/kernel/known.h"
 #include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/restart.h"
 #include "sentry/kernel/session.h"
@@ -214,6 +215,7 @@ static bool signal_work(struct task *t, int64_t result)
 	struct guest_siginfo info;
 
 	kernel->pf_ops->interrupt_clear(t->pt);
+	known_actions_end(t); /* delivery may reset some */
 	/* The temporary mask outlives its call only if a signal has ended it. */
 	if (!restart && result != -EINTR)
 		saved_mask_restore(t);

@@ -162,6 +162,10 @@ struct task {
 	int64_t (*restart)(struct task *t);
 	uint64_t restart_args[6];
 
+	/* known.c; owner */
+	bool actions_told;
+	uint8_t action_calls;
+
 	/* at exit and clone */
 	struct gptr set_child_tid;
 	/* The stub may know of newer ones: task_hear() first. */

@@ -2,6 +2,7 @@
  * kernel/sigframe.c. */
 #include <errno.h>
 
+#include "sentry/kernel/known.h"
 #include "sentry/kernel/restart.h"
 #include "sentry/kernel/task_impl.h"
 #include "sentry/mm/usercopy.h"
@@ -41,12 +42,14 @@ int64_t sys_rt_sigaction(struct task *t, int signo, struct gptr act, struct gptr
 		return -EINVAL;
 	if (!gptr_null(act) && (signo == SIGKILL || signo == SIGSTOP))
 		return -EINVAL;
+	known_actions_hear(t);
 	{
 		AUTO_LOCK(&kernel->tasks_lock);
 		old = t->sighand->action[signo - 1];
 		if (!gptr_null(act))
 			action_set(t, signo, &new);
 	}
+	known_actions_tell(t, signo);
 	if (!gptr_null(oldact) && put_guest(t, oldact, &old))
 		return -EFAULT;
 	return 0;
