@@ -23,6 +23,7 @@
 
 #include "sentry/kernel/restart.h"
 #include "sentry/kernel/task.h"
+#include "vfs/cred.h"
 
 #define ACCEPT_MAX 4096u /* connections nobody has accepted */
 
@@ -95,6 +96,7 @@ void lsock_put(struct lsock *s)
 	byte_ring_free(&s->rx);
 	lname_put(s->name);
 	lname_put(s->dest);
+	cred_put(s->peercred.cred);
 	free(s->options);
 	mutex_destroy(&s->mu);
 	socket_fini(&s->sk);
@@ -230,13 +232,20 @@ static int local_getname(struct socket *sk, bool peer, struct sock_addr *out)
 	return 0;
 }
 
-static void local_peercred(struct socket *sk, struct linux_ucred *out)
+static struct cred *local_peercred(struct socket *sk, int *pid)
 {
 	struct lsock *s = lsock_of(sk);
 
 	AUTO_LOCK(&s->mu);
-	if (s->has_peercred && s->fam->passes_scm)
-		*out = s->peercred;
+	if (!s->peercred.cred || !s->fam->passes_scm)
+		return NULL;
+	*pid = s->peercred.pid;
+	return cred_get(s->peercred.cred);
+}
+
+static struct lpeer lpeer_of(struct task *t)
+{
+	return (struct lpeer){cred_get(t->cred), t->tg->tgid};
 }
 
 /* ---- connections ---------------------------------------------------------------------------- */
@@ -248,6 +257,7 @@ static bool local_listening(struct socket *sk)
 
 static int local_listen(struct socket *sk, struct task *t, int backlog)
 {
+	AUTO(cred) struct cred *old = NULL;
 	struct lsock *s = lsock_of(sk);
 
 	if (!lsock_connects(s))
@@ -266,8 +276,8 @@ static int local_listen(struct socket *sk, struct task *t, int backlog)
 			return -EINVAL;
 		s->state = LSOCK_LISTENING;
 		s->backlog = (unsigned)backlog;
-		scm_cred_of(t, &s->peercred);
-		s->has_peercred = true;
+		old = s->peercred.cred;
+		s->peercred = lpeer_of(t);
 	}
 	waitq_wake(&sk->wq, SOCK_SPACE);
 	return 0;
@@ -317,8 +327,7 @@ static int embryo_new(struct lsock *s, struct lsock *listener, struct task *t, s
 	atomic_store(&e->sk.sndbuf, atomic_load(&listener->sk.sndbuf));
 	atomic_store(&e->sk.rcvbuf, atomic_load(&listener->sk.rcvbuf));
 	e->state = LSOCK_CONNECTED;
-	scm_cred_of(t, &e->peercred);
-	e->has_peercred = true;
+	e->peercred = lpeer_of(t);
 	atomic_store(&e->peer, lsock_get(s));
 	*out = e;
 	return 0;
@@ -332,7 +341,7 @@ static void embryo_drop(struct lsock *e)
 }
 
 /* Queues e at the listener: 0, -EAGAIN when its queue is full, -ECONNREFUSED. */
-static int embryo_queue(struct lsock *listener, struct lsock *e, struct linux_ucred *peercred)
+static int embryo_queue(struct lsock *listener, struct lsock *e, struct lpeer *peercred)
 {
 	{
 		AUTO_LOCK(&listener->mu);
@@ -344,7 +353,7 @@ static int embryo_queue(struct lsock *listener, struct lsock *e, struct linux_uc
 			return listener->fam->inet ? -ECONNREFUSED : -EAGAIN;
 		if (!e->name)
 			e->name = lname_get(listener->name);
-		*peercred = listener->peercred;
+		*peercred = (struct lpeer){cred_get(listener->peercred.cred), listener->peercred.pid};
 		lsock_get(e); /* the client's */
 		list_push_back(&listener->accept_queue, &e->accept_node);
 		listener->naccept++;
@@ -354,7 +363,7 @@ static int embryo_queue(struct lsock *listener, struct lsock *e, struct linux_uc
 }
 
 static int queue_wait(struct lsock *listener, struct lsock *e, struct task *t, uint64_t deadline,
-		      struct linux_ucred *peercred)
+		      struct lpeer *peercred)
 {
 	struct task_waiter w;
 	int r;
@@ -403,13 +412,16 @@ static int connecting_begin(struct lsock *s)
 	return -EINVAL;
 }
 
-static void connecting_end(struct lsock *s, struct lsock *peer, const struct linux_ucred *cred)
+/* cred: consumed when there is a peer. */
+static void connecting_end(struct lsock *s, struct lsock *peer, const struct lpeer *cred)
 {
+	AUTO(cred) struct cred *old = NULL;
+
 	{
 		AUTO_LOCK(&s->mu);
 		if (peer) {
+			old = s->peercred.cred;
 			s->peercred = *cred;
-			s->has_peercred = true;
 		} else {
 			atomic_store(&s->peer, NULL);
 		}
@@ -424,7 +436,7 @@ static int stream_connect(struct lsock *s, struct task *t, const struct sock_add
 			  bool nonblock)
 {
 	AUTO(lsock) struct lsock *listener = NULL;
-	struct linux_ucred cred = {0};
+	struct lpeer cred = {0};
 	struct lsock *e;
 	uint64_t timeo = atomic_load(&s->sk.sndtimeo);
 	int err = s->fam->lookup(s, t, a, &listener);
@@ -496,9 +508,8 @@ int lsock_pair(struct task *t, struct socket *ska, struct socket *skb)
 {
 	struct lsock *a = lsock_of(ska), *b = lsock_of(skb);
 
-	scm_cred_of(t, &a->peercred);
-	b->peercred = a->peercred;
-	a->has_peercred = b->has_peercred = true;
+	a->peercred = lpeer_of(t);
+	b->peercred = lpeer_of(t);
 	a->state = b->state = LSOCK_CONNECTED;
 	atomic_store(&a->peer, lsock_get(b));
 	atomic_store(&b->peer, lsock_get(a));
@@ -567,13 +578,14 @@ static uint32_t local_poll(struct socket *sk)
 {
 	struct lsock *s = lsock_of(sk);
 	bool stream = sk->type == SOCK_STREAM, idle;
-	uint32_t ev = 0;
+	/* Of unix streams only reads wait for so much. */
+	uint32_t ev = 0, low = s->fam->inet ? (uint32_t)atomic_load(&sk->rcvlowat) : 1;
 
 	if (atomic_load_explicit(&sk->error, memory_order_relaxed))
 		ev |= POLLERR;
 	{
 		AUTO_LOCK(&s->mu);
-		if (s->rx.used || s->nmsgs || s->naccept || s->shut & LSOCK_SHUT_RD)
+		if (s->rx.used >= low || s->nmsgs || s->naccept || s->shut & LSOCK_SHUT_RD)
 			ev |= POLLIN | POLLRDNORM;
 		if (s->shut & LSOCK_SHUT_RD)
 			ev |= POLLRDHUP;

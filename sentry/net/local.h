@@ -61,6 +61,12 @@ struct lmark {
 	struct scm_rights *rights; /* owned, or NULL */
 };
 
+/* Who is at the other end: SO_PEERCRED, SO_PEERGROUPS. */
+struct lpeer {
+	struct cred *cred; /* referenced; NULL: not known */
+	int pid;
+};
+
 /* A datagram under way. */
 struct lmsg {
 	struct list node;
@@ -69,6 +75,9 @@ struct lmsg {
 	struct scm scm;
 	uint32_t len, charge;
 	uint8_t tos, ttl; /* over IP */
+	bool peeked;
+	uint32_t drops;	  /* SO_RXQ_OVFL: what was lost before it */
+	uint64_t stamp;	  /* SO_TIMESTAMP: when it came, ns; 0: nobody asked */
 	char data[];
 };
 
@@ -82,11 +91,10 @@ struct lsock {
 	enum lstate state;
 	unsigned shut; /* LSOCK_SHUT_* */
 	bool dead;     /* the file is gone */
-	bool has_peercred;
 	bool reset;	     /* TCP: cut off by the other end */
 	bool connect_untold; /* TCP: connected, but connect(2) said EINPROGRESS */
 	struct lname *name;		/* referenced */
-	struct linux_ucred peercred;	/* SO_PEERCRED; of a listener: its own */
+	struct lpeer peercred;		/* of a listener: its own */
 	struct list accept_queue;	/* of accept_node: connected, not accepted; referenced */
 	unsigned naccept, backlog;
 	struct byte_ring rx;		/* streams */
@@ -97,6 +105,7 @@ struct lsock {
 	struct list msgs;		/* of lmsg: datagrams and seqpackets */
 	unsigned nmsgs;
 	size_t msg_bytes;
+	uint32_t drops;			/* datagrams that there was no room for */
 	struct list senders;		/* of sender_node: connected to us; also LOCK_SOCKET_LINK */
 
 	/* Owned. Streams: set once, before CONNECTED. Others: under mu. */

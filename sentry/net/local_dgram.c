@@ -10,9 +10,11 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "sentry/kernel/task.h"
 #include "sentry/net/local.h"
+#include "sentry/time/clock.h"
 #include "vfs/uio.h"
 
 #define QUEUE_MAX 10	      /* messages; net.unix.max_dgram_qlen */
@@ -171,11 +173,10 @@ static int size_check(struct lsock *s, const struct sock_msg *m)
 	return busy && busy + len > atomic_load(&s->sk.sndbuf) ? -EAGAIN : 0;
 }
 
-/* A UDP socket drops what it has no room for. */
-static bool udp_drops(const struct lsock *to, const struct lmsg *msg)
+/* A UDP socket drops what comes when it has more than its room already: a single datagram always fits. */
+static bool udp_drops(struct lsock *to)
 {
-	return to->fam->inet &&
-	       to->msg_bytes + msg->charge > atomic_load(&((struct lsock *)to)->sk.rcvbuf);
+	return to->fam->inet && to->msg_bytes > atomic_load(&to->sk.rcvbuf);
 }
 
 static int deliver_locked(struct lsock *s, struct lsock *to, struct lmsg *msg, bool *dropped)
@@ -186,9 +187,14 @@ static int deliver_locked(struct lsock *s, struct lsock *to, struct lmsg *msg, b
 	err = receiver_check_locked(s, to);
 	if (err)
 		return err;
-	*dropped = udp_drops(to, msg);
-	if (*dropped)
+	*dropped = udp_drops(to);
+	if (*dropped) {
+		to->drops++;
 		return 0;
+	}
+	msg->drops = to->drops;
+	if (socket_flag(&to->sk, SO_TIMESTAMP) || socket_flag(&to->sk, SO_TIMESTAMPNS))
+		msg->stamp = clock_now(CLOCK_REALTIME);
 	list_push_back(&to->msgs, &msg->node);
 	to->nmsgs++;
 	to->msg_bytes += msg->charge;
@@ -306,11 +312,26 @@ void lsock_announce_room(struct lsock *s)
 		waitq_wake(&from->sk.wq, POLLOUT | POLLWRNORM);
 }
 
-/* Takes the first message off, or with MSG_PEEK copies what it says. */
-static int take_locked(struct lsock *s, struct sock_msg *m, bool locked, bool *retry,
-		       struct lmsg **out)
+/* The first message, or with MSG_PEEK and SO_PEEK_OFF the one that *skip falls into, which becomes the place
+ * within it. NULL: none. */
+static struct lmsg *msg_find(struct lsock *s, bool peek, uint32_t *skip)
 {
-	struct lmsg *msg = list_first(&s->msgs, struct lmsg, node);
+	int off = peek ? atomic_load_explicit(&s->sk.peek_off, memory_order_relaxed) : 0;
+
+	*skip = off > 0 ? (uint32_t)off : 0;
+	list_for_each (msg, &s->msgs, struct lmsg, node) {
+		if (!peek || off < 0 || *skip < msg->len || (!msg->len && !*skip && !msg->peeked))
+			return msg;
+		*skip -= msg->len;
+	}
+	return NULL;
+}
+
+/* Takes the first message off, or with MSG_PEEK finds the one to look at. */
+static int take_locked(struct lsock *s, struct sock_msg *m, bool locked, bool *retry,
+		       struct lmsg **out, uint32_t *skip)
+{
+	struct lmsg *msg = msg_find(s, m->flags & MSG_PEEK, skip);
 
 	if (!msg) {
 		int err = socket_take_error(&s->sk);
@@ -345,26 +366,56 @@ static int take_locked(struct lsock *s, struct sock_msg *m, bool locked, bool *r
 	return 0;
 }
 
-static ssize_t msg_tell(struct lsock *s, const struct lmsg *msg, struct sock_msg *m)
+static void item_add(struct sock_msg *m, int type, const void *data, uint32_t len)
 {
-	size_t n = msg->len < m->data->resid ? msg->len : m->data->resid;
+	struct scm_item *i = &m->items[m->nitems++];
 
-	if (n && uio_to(m->data, msg->data, n) != (ssize_t)n)
+	i->level = SOL_SOCKET;
+	i->type = type;
+	i->len = len;
+	memcpy(i->data, data, len);
+}
+
+/* SO_TIMESTAMP and SO_RXQ_OVFL. */
+static void items_of_socket(struct lsock *s, const struct lmsg *msg, struct sock_msg *m)
+{
+	bool nano = socket_flag(&s->sk, SO_TIMESTAMPNS);
+	uint64_t at = msg->stamp;
+
+	m->nitems = 0;
+	if (nano || socket_flag(&s->sk, SO_TIMESTAMP)) {
+		if (!at) /* asked for after it came */
+			at = clock_now(CLOCK_REALTIME);
+		int64_t when[2] = {(int64_t)(at / NSEC_PER_SEC), (int64_t)(at % NSEC_PER_SEC) / (nano ? 1 : 1000)};
+
+		item_add(m, nano ? SO_TIMESTAMPNS : SO_TIMESTAMP, when, sizeof(when));
+	}
+	if (msg->drops && socket_flag(&s->sk, SO_RXQ_OVFL))
+		item_add(m, SO_RXQ_OVFL, &msg->drops, sizeof(msg->drops));
+}
+
+static ssize_t msg_tell(struct lsock *s, const struct lmsg *msg, struct sock_msg *m, uint32_t skip)
+{
+	size_t len = msg->len - skip, n = len < m->data->resid ? len : m->data->resid;
+
+	if (n && uio_to(m->data, msg->data + skip, n) != (ssize_t)n)
 		return -EFAULT;
-	if (n < msg->len)
+	if (n < len)
 		m->out_flags |= MSG_TRUNC;
+	items_of_socket(s, msg, m);
 	if (s->fam->msg_read)
 		s->fam->msg_read(s, msg, m);
 	m->name.len = 0;
 	if (msg->from_name)
 		s->fam->name_tell(s, msg->from_name, &m->name);
-	return m->flags & MSG_TRUNC ? (ssize_t)msg->len : (ssize_t)n;
+	return m->flags & MSG_TRUNC ? (ssize_t)len : (ssize_t)n;
 }
 
 ssize_t lsock_dgram_recv(struct lsock *s, struct sock_msg *m)
 {
 	struct lmsg *msg = NULL;
 	bool retry = false, was_full;
+	uint32_t skip, n;
 	ssize_t r;
 
 	if (m->flags & MSG_OOB)
@@ -377,10 +428,16 @@ ssize_t lsock_dgram_recv(struct lsock *s, struct sock_msg *m)
 			mutex_lock(&scm_lock);
 		mutex_lock(&s->mu);
 		was_full = s->nmsgs > QUEUE_MAX;
-		r = take_locked(s, m, locked, &retry, &msg);
+		r = take_locked(s, m, locked, &retry, &msg, &skip);
 		if (msg && m->flags & MSG_PEEK) {
-			r = msg_tell(s, msg, m);
+			n = msg->len - skip < m->data->resid ? msg->len - skip : (uint32_t)m->data->resid;
+			r = msg_tell(s, msg, m, skip);
+			msg->peeked = true;
+			if (r >= 0)
+				socket_peek_move(&s->sk, true, n);
 			msg = NULL;
+		} else if (msg && !s->fam->inet) {
+			socket_peek_move(&s->sk, false, msg->len);
 		}
 		mutex_unlock(&s->mu);
 		if (locked)
@@ -388,7 +445,9 @@ ssize_t lsock_dgram_recv(struct lsock *s, struct sock_msg *m)
 	} while (retry);
 	if (!msg)
 		return r;
-	r = msg_tell(s, msg, m);
+	r = msg_tell(s, msg, m, 0);
+	if (r > 0 && s->fam->inet)
+		socket_peek_move(&s->sk, false, (uint32_t)r);
 	msg_free(msg);
 	if (was_full)
 		lsock_announce_room(s);

@@ -180,25 +180,25 @@ static int take_rights(struct lsock *s, struct lmark *k, struct sock_msg *m)
 	return 0;
 }
 
-/* Meets the marks in the next *n bytes: ends the read behind the bytes that the first descriptors came with,
+/* Meets the marks in the *n bytes at from: ends the read behind the bytes that the first descriptors came with,
  * or before bytes of another sender if credentials are told. The first mark with descriptors, or NULL. */
-static struct lmark *meet_marks(struct lsock *s, struct sock_msg *m, uint32_t *n)
+static struct lmark *meet_marks(struct lsock *s, struct sock_msg *m, uint64_t from, uint32_t *n)
 {
 	bool passcred = socket_flag(&s->sk, SO_PASSCRED);
 	struct linux_ucred cred = s->rx_cred;
-	uint64_t end = s->rx_pos + *n;
+	uint64_t end = from + *n;
 	struct lmark *first = NULL;
 
 	list_for_each (k, &s->marks, struct lmark, node) {
 		if (k->pos >= end)
 			break;
-		if (k->pos <= s->rx_pos) {
+		if (k->pos <= from) {
 			cred = k->cred;
 		} else if (passcred && !same_cred(&cred, &k->cred)) {
 			end = k->pos;
 			break;
 		}
-		if (!k->rights)
+		if (!k->rights || k->end <= from)
 			continue;
 		if (end > k->end)
 			end = k->end;
@@ -207,7 +207,7 @@ static struct lmark *meet_marks(struct lsock *s, struct sock_msg *m, uint32_t *n
 	}
 	m->scm.cred = cred;
 	m->scm.has_cred = passcred;
-	*n = (uint32_t)(end - s->rx_pos);
+	*n = (uint32_t)(end - from);
 	return first;
 }
 
@@ -229,24 +229,27 @@ static void drop_marks(struct lsock *s)
  * what fails with -EFAULT is still there. */
 static ssize_t recv_locked(struct lsock *s, struct sock_msg *m, bool locked, bool *retry)
 {
+	bool peek = m->flags & MSG_PEEK;
 	struct lmark *with = NULL;
-	uint32_t n;
+	uint32_t n, skip = 0;
 	ssize_t r;
 	int err;
 
 	if (s->state != LSOCK_CONNECTED)
 		return s->fam->inet ? -ENOTCONN : -EINVAL;
-	if (!s->rx.used) {
+	if (peek && atomic_load_explicit(&s->sk.peek_off, memory_order_relaxed) > 0)
+		skip = (uint32_t)atomic_load(&s->sk.peek_off);
+	if (s->rx.used <= skip) {
 		err = socket_take_error(&s->sk);
 		if (err)
 			return err;
 		return s->shut & LSOCK_SHUT_RD ? 0 : -EAGAIN;
 	}
-	n = s->rx.used;
+	n = s->rx.used - skip;
 	if (n > m->data->resid)
 		n = (uint32_t)m->data->resid;
 	if (!list_empty(&s->marks) || socket_flag(&s->sk, SO_PASSCRED)) {
-		with = meet_marks(s, m, &n);
+		with = meet_marks(s, m, s->rx_pos + skip, &n);
 		*retry = with && !locked;
 		if (*retry)
 			return 0;
@@ -254,13 +257,15 @@ static ssize_t recv_locked(struct lsock *s, struct sock_msg *m, bool locked, boo
 	if (m->flags & MSG_TRUNC && s->fam->inet)
 		r = n; /* tcp(7): the bytes are thrown away */
 	else
-		r = byte_ring_peek(&s->rx, m->data, 0, n);
-	if (r > 0 && with && with->pos < s->rx_pos + (uint64_t)r && !m->scm.rights) {
+		r = byte_ring_peek(&s->rx, m->data, skip, n);
+	if (r > 0 && with && with->pos < s->rx_pos + skip + (uint64_t)r && !m->scm.rights) {
 		err = take_rights(s, with, m);
 		if (err)
 			return err;
 	}
-	if (r <= 0 || m->flags & MSG_PEEK)
+	if (r > 0)
+		socket_peek_move(&s->sk, peek, (uint32_t)r);
+	if (r <= 0 || peek)
 		return r;
 	byte_ring_drop(&s->rx, (uint32_t)r);
 	s->rx_pos += (uint64_t)r;

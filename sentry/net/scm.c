@@ -295,13 +295,13 @@ void scm_to_guest(struct task *t, struct scm *scm, const struct scm_item *items,
 {
 	struct control_out c = {control, gptr_null(control) ? 0 : *len, 0};
 
+	for (unsigned i = 0; i < nitems; i++)
+		control_put(t, &c, items[i].level, items[i].type, items[i].data, items[i].len, flags);
 	if (scm->has_cred)
 		control_put(t, &c, SOL_SOCKET, SCM_CREDENTIALS, &scm->cred, sizeof(scm->cred), flags);
 	if (scm->rights) {
 		rights_to_guest(t, scm->rights, &c, cloexec, flags);
 		scm_rights_put(steal(&scm->rights));
 	}
-	for (unsigned i = 0; i < nitems; i++)
-		control_put(t, &c, items[i].level, items[i].type, items[i].data, items[i].len, flags);
 	*len = c.used;
 }

@@ -35,7 +35,7 @@ struct scm_item {
 	uint32_t len;
 	uint8_t data[20];
 };
-#define SCM_ITEMS_MAX 4
+#define SCM_ITEMS_MAX 6
 
 /* Drops the files. Nests without recursion: a file may be a socket with files in its queue. Hold
  * no lock. NULL is fine. */

@@ -28,6 +28,9 @@ void socket_init(struct socket *s, const struct socket_ops *ops, int domain, int
 	atomic_init(&s->sndbuf, SOCK_BUF_DEFAULT);
 	atomic_init(&s->rcvbuf, SOCK_BUF_DEFAULT);
 	atomic_init(&s->rcvlowat, 1);
+	atomic_init(&s->incoming_cpu, -1);
+	atomic_init(&s->peek_off, -1);
+	atomic_init(&s->pacing_rate, UINT64_MAX);
 }
 
 void socket_fini(struct socket *s)

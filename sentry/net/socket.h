@@ -67,7 +67,7 @@ struct socket_ops {
 			  uint32_t len);
 	int (*getsockopt)(struct socket *s, struct task *t, int level, int opt, void *val,
 			  uint32_t *len);
-	void (*peercred)(struct socket *s, struct linux_ucred *out); /* SO_PEERCRED */
+	struct cred *(*peercred)(struct socket *s, int *pid); /* of the other end, owned by the caller, or NULL */
 	bool (*listening)(struct socket *s);			     /* SO_ACCEPTCONN */
 	/* SIOCINQ and SIOCOUTQ. -EINVAL. NULL: -ENOTTY */
 	int (*queued)(struct socket *s, bool out, int *bytes);
@@ -96,7 +96,11 @@ struct socket {
 	_Atomic uint64_t rcvtimeo, sndtimeo; /* ns; 0: none */
 	_Atomic uint32_t flags;		     /* by option number, see socket_opt.c */
 	_Atomic uint64_t linger;	     /* struct linger as it is */
-	_Atomic int priority, mark, rcvlowat;
+	_Atomic int priority, mark, rcvlowat, busy_poll, incoming_cpu, buf_lock;
+	_Atomic int peek_off;	      /* SO_PEEK_OFF, -1: off; families change it under their lock */
+	_Atomic bool to_loopback;     /* SO_BINDTODEVICE */
+	_Atomic uint64_t pacing_rate; /* SO_MAX_PACING_RATE */
+	_Atomic uint64_t cookie;      /* SO_COOKIE; 0: nobody has asked */
 };
 
 #define SOCK_BUF_DEFAULT 212992u
@@ -122,6 +126,10 @@ static inline int socket_take_error(struct socket *s)
 /* socket_opt.c: SOL_SOCKET. */
 int socket_set_option(struct socket *s, struct task *t, int opt, const void *val, uint32_t len);
 int socket_get_option(struct socket *s, struct task *t, int opt, void *val, uint32_t *len);
+/* SO_PEERGROUPS: the groups of the other end, straight to the guest. */
+int socket_get_peergroups(struct socket *s, struct task *t, struct gptr val, struct gptr ulen, uint32_t room);
+/* What has been read or, with MSG_PEEK, looked at moves SO_PEEK_OFF. */
+void socket_peek_move(struct socket *s, bool peek, uint32_t n);
 bool socket_flag(const struct socket *s, int opt); /* SO_PASSCRED and other switches */
 void socket_flag_set(struct socket *s, int opt, bool on);
 

@@ -290,6 +290,8 @@ int64_t sys_getsockopt(struct task *t, int fd, int level, int optname, struct gp
 		return err;
 	if ((int32_t)room < 0)
 		return -EINVAL;
+	if (level == SOL_SOCKET && optname == SO_PEERGROUPS)
+		return socket_get_peergroups(s, t, optval, optlen, room);
 	len = room > OPT_MAX ? OPT_MAX : room;
 	if (level == SOL_SOCKET)
 		err = socket_get_option(s, t, optname, val, &len);

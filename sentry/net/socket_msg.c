@@ -118,17 +118,18 @@ int64_t socket_recv(struct task *t, struct file *f, struct sock_msg *m)
 	struct socket *s = f->priv;
 	uint64_t timeo = atomic_load_explicit(&s->rcvtimeo, memory_order_relaxed);
 	uint64_t deadline = socket_deadline(timeo);
-	bool all = m->flags & MSG_WAITALL && s->type == SOCK_STREAM && !(m->flags & MSG_PEEK);
-	int64_t total = 0, r;
+	int64_t total = 0, want = 1, r;
 
 	m->t = t;
+	if (s->type == SOCK_STREAM && !(m->flags & MSG_PEEK))
+		want = m->flags & MSG_WAITALL ? INT64_MAX : atomic_load(&s->rcvlowat);
 	do {
 		r = file_wait_op(t, f, POLLIN, file_nonblock(f, m->flags), deadline, recv_op, m);
 		if (r <= 0)
 			break;
 		total += r;
 		/* What came with descriptors or from someone else is not glued to the rest. */
-	} while (all && m->data->resid && !m->scm.rights && !m->scm.has_cred);
+	} while (total < want && m->data->resid && !m->scm.rights && !m->scm.has_cred);
 	return total ? total : interrupted(r, timeo);
 }
 
