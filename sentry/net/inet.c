@@ -187,6 +187,32 @@ static uint16_t port_pick_locked(struct lsock *s, struct inet_end *e)
 	return e->port = 0;
 }
 
+static bool listener_check(struct lname *n, void *ctx)
+{
+	struct conflict_search *c = ctx;
+	struct inet_end other = end_of_name(n);
+	struct lsock *o = n->sock;
+
+	c->found = o != c->s && o->state == LSOCK_LISTENING && ends_overlap(c->s, c->end, o, &other) &&
+		   !(socket_flag(&c->s->sk, SO_REUSEPORT) && socket_flag(&o->sk, SO_REUSEPORT));
+	return !c->found;
+}
+
+/* Several may be bound to a port with SO_REUSEADDR, of which one listens. */
+static int inet_listen_locked(struct lsock *s)
+{
+	struct inet_end e = end_of_name(s->name);
+	struct conflict_search c = {s, &e, false};
+
+	AUTO_LOCK(&ports_lock);
+	if (s->state != LSOCK_LISTENING)
+		port_each_locked(s->sk.protocol, e.port, listener_check, &c);
+	if (c.found)
+		return -EADDRINUSE;
+	s->state = LSOCK_LISTENING;
+	return 0;
+}
+
 static void inet_unbind(struct lname *n)
 {
 	AUTO_LOCK(&ports_lock);
@@ -438,6 +464,7 @@ static const struct lfamily inet_lfamily = {
 	.autobind = inet_autobind,
 	.lookup = inet_lookup,
 	.unbind = inet_unbind,
+	.listen_locked = inet_listen_locked,
 	.name_tell = inet_name_tell,
 	.source_name = inet_source_name,
 	.dgram_connect = inet_dgram_connect,

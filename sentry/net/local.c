@@ -24,8 +24,10 @@
 #include "sentry/kernel/restart.h"
 #include "sentry/kernel/task.h"
 #include "vfs/cred.h"
+#include "vfs/file.h"
 
 #define ACCEPT_MAX 4096u /* connections nobody has accepted */
+#define RETIRED_MAX 1024u
 
 /* ---- objects -------------------------------------------------------------------------------- */
 
@@ -78,6 +80,8 @@ struct lsock *lsock_new(const struct lfamily *fam, int domain, int type, int pro
 	list_init(&s->accept_node);
 	list_init(&s->sender_node);
 	list_init(&s->gc_node);
+	list_init(&s->retired);
+	list_init(&s->retired_node);
 	if (fam->passes_scm)
 		unix_gc_register(s);
 	return s;
@@ -105,12 +109,14 @@ void lsock_put(struct lsock *s)
 
 /* ---- the end -------------------------------------------------------------------------------- */
 
-/* The other end learns that we are gone. TCP only learns that nothing more comes, unless data was
- * lost. */
-static void tell_peer(struct lsock *peer, bool reset)
+/* The other end learns that s is gone, unless it has left first. TCP only learns that nothing more comes, unless
+ * data was lost. */
+static void tell_peer(struct lsock *s, struct lsock *peer, bool reset)
 {
 	{
 		AUTO_LOCK(&peer->mu);
+		if (atomic_load(&peer->peer) != s)
+			return;
 		peer->shut |= peer->fam->inet && !reset ? LSOCK_SHUT_RD : LSOCK_SHUT_BOTH;
 		peer->reset = reset;
 		if (reset)
@@ -125,6 +131,30 @@ static void tell_peer(struct lsock *peer, bool reset)
 static bool linger_reset(const struct lsock *s)
 {
 	return atomic_load(&((struct lsock *)s)->sk.linger) == 1;
+}
+
+static void accepts_close(struct list *accepts)
+{
+	list_for_each_safe (e, accepts, struct lsock, accept_node) {
+		list_del_init(&e->accept_node);
+		lsock_close(e, true);
+	}
+}
+
+/* Nobody else uses s. */
+static void retired_free(struct lsock *s)
+{
+	struct list old = LIST_INIT(old);
+
+	{
+		AUTO_LOCK(&s->mu);
+		list_splice_back(&old, &s->retired);
+		s->nretired = 0;
+	}
+	list_for_each_safe (p, &old, struct lsock, retired_node) {
+		list_del_init(&p->retired_node);
+		lsock_put(p);
+	}
 }
 
 void lsock_close(struct lsock *s, bool embryo)
@@ -154,17 +184,15 @@ void lsock_close(struct lsock *s, bool embryo)
 	if (lsock_connects(s)) {
 		peer = atomic_exchange(&s->peer, NULL);
 		if (peer)
-			tell_peer(peer, unread || embryo || (s->fam->inet && linger_reset(s)));
+			tell_peer(s, peer, unread || embryo || (s->fam->inet && linger_reset(s)));
 		lsock_put(peer);
 	} else {
 		lsock_dgram_disconnect(s);
 	}
 	lsock_msgs_free(&msgs);
 	lsock_marks_free(&marks);
-	list_for_each_safe (e, &accepts, struct lsock, accept_node) {
-		list_del_init(&e->accept_node);
-		lsock_close(e, true);
-	}
+	accepts_close(&accepts);
+	retired_free(s);
 	lsock_announce_room(s);
 	lsock_put(s);
 }
@@ -274,6 +302,12 @@ static int local_listen(struct socket *sk, struct task *t, int backlog)
 		AUTO_LOCK(&s->mu);
 		if (s->state != LSOCK_IDLE && s->state != LSOCK_LISTENING)
 			return -EINVAL;
+		if (s->fam->listen_locked) {
+			int err = s->fam->listen_locked(s);
+
+			if (err)
+				return err;
+		}
 		s->state = LSOCK_LISTENING;
 		s->backlog = (unsigned)backlog;
 		old = s->peercred.cred;
@@ -395,10 +429,15 @@ static int connecting_begin(struct lsock *s)
 	AUTO_LOCK(&s->mu);
 	switch (s->state) {
 	case LSOCK_IDLE:
-		err = s->fam->inet ? socket_take_error(&s->sk) : 0;
-		if (!err)
-			s->state = LSOCK_CONNECTING;
-		return err;
+		if (s->connect_failed) {
+			s->connect_failed = false;
+			err = socket_take_error(&s->sk);
+			return err ? err : -ECONNABORTED;
+		}
+		if (s->fam->inet)
+			atomic_store(&s->sk.error, 0);
+		s->state = LSOCK_CONNECTING;
+		return 0;
 	case LSOCK_CONNECTING:
 		return -EALREADY;
 	case LSOCK_CONNECTED:
@@ -473,12 +512,69 @@ static int in_progress(struct lsock *s, int err)
 		return err;
 	if (err) {
 		atomic_store(&s->sk.error, -err);
+		{
+			AUTO_LOCK(&s->mu);
+			s->connect_failed = true;
+		}
 		waitq_wake(&s->sk.wq, POLLERR | POLLHUP | POLLIN | POLLOUT);
 	} else {
 		AUTO_LOCK(&s->mu);
 		s->connect_untold = true;
 	}
 	return -EINPROGRESS;
+}
+
+/* ---- connect(2) to AF_UNSPEC ---------------------------------------------------------------- */
+
+/* What s was is taken apart into the three; an error for who reads from it next. s->mu is held. */
+static int disconnect_locked(struct lsock *s, struct lsock **peer, struct list *accepts, struct list *marks)
+{
+	if (s->state == LSOCK_CONNECTING)
+		return -EALREADY;
+	if (s->state == LSOCK_CONNECTED) {
+		if (s->nretired == RETIRED_MAX)
+			return -ENOBUFS;
+		*peer = atomic_exchange(&s->peer, NULL);
+	}
+	if (*peer) {
+		lsock_get(*peer);
+		list_push_back(&s->retired, &(*peer)->retired_node);
+		s->nretired++;
+		if (s->shut != LSOCK_SHUT_BOTH)
+			atomic_store(&s->sk.error, ECONNRESET);
+	}
+	list_splice_back(accepts, &s->accept_queue);
+	list_splice_back(marks, &s->marks);
+	byte_ring_free(&s->rx);
+	s->naccept = 0;
+	s->shut = 0;
+	s->reset = s->connect_untold = s->connect_failed = false;
+	__atomic_store_n(&s->state, LSOCK_IDLE, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/* TCP: back to the beginning, but for the name. */
+static int stream_disconnect(struct lsock *s)
+{
+	struct list accepts = LIST_INIT(accepts), marks = LIST_INIT(marks);
+	AUTO(lsock) struct lsock *peer = NULL;
+
+	{
+		AUTO_LOCK(&s->mu);
+		int err = disconnect_locked(s, &peer, &accepts, &marks);
+
+		if (err)
+			return err;
+	}
+	if (peer)
+		tell_peer(s, peer, true);
+	accepts_close(&accepts);
+	lsock_marks_free(&marks);
+	waitq_wake(&s->sk.wq, POLLIN | POLLOUT | POLLHUP | SOCK_SPACE);
+	/* Without other references to the file than the table's and ours, nobody is in the middle of anything. */
+	if (ref_count(&s->sk.file->ref) <= 2)
+		retired_free(s);
+	return 0;
 }
 
 static int local_connect(struct socket *sk, struct task *t, const struct sock_addr *a,
@@ -497,6 +593,10 @@ static int local_connect(struct socket *sk, struct task *t, const struct sock_ad
 		lsock_dgram_disconnect(s);
 		return 0;
 	}
+	if (s->fam->inet && a->family == AF_UNSPEC)
+		return stream_disconnect(s);
+	if (!s->fam->inet && a->family != AF_UNIX)
+		return -EINVAL;
 	err = connecting_begin(s);
 	if (err)
 		return err > 0 ? 0 : err;
@@ -522,10 +622,13 @@ int lsock_pair(struct task *t, struct socket *ska, struct socket *skb)
 
 /* ---- shutdown, data, readiness -------------------------------------------------------------- */
 
-static void shut_add(struct lsock *s, unsigned bits)
+/* With from: only if s is still connected to that. */
+static void shut_add(struct lsock *s, unsigned bits, struct lsock *from)
 {
 	{
 		AUTO_LOCK(&s->mu);
+		if (from && atomic_load(&s->peer) != from)
+			return;
 		s->shut |= bits;
 	}
 	waitq_wake(&s->sk.wq, POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM | POLLRDHUP |
@@ -548,10 +651,10 @@ static int local_shutdown(struct socket *sk, int how)
 				lsock_get(peer);
 		}
 	}
-	shut_add(s, ours[how]);
+	shut_add(s, ours[how], NULL);
 	/* TCP doesn't tell the other side that we stopped reading. */
 	if (peer && !(s->fam->inet && how == SHUT_RD))
-		shut_add(peer, s->fam->inet ? LSOCK_SHUT_RD : theirs[how]);
+		shut_add(peer, s->fam->inet ? LSOCK_SHUT_RD : theirs[how], s);
 	lsock_put(peer);
 	return 0;
 }

@@ -49,6 +49,9 @@ struct lfamily {
 	/* A datagram leaves; one is read: what goes with it beside its bytes. May be NULL. */
 	void (*msg_sent)(struct lsock *s, const struct sock_msg *m, struct lmsg *msg);
 	void (*msg_read)(struct lsock *s, const struct lmsg *msg, struct sock_msg *m);
+	/* s, which may listen as far as its state goes, is LISTENING from then on, or -EADDRINUSE. mu is held. NULL
+	 * slot: it always is. */
+	int (*listen_locked)(struct lsock *s);
 	bool inet;	  /* the manners of TCP and UDP: see the uses */
 	bool passes_scm; /* descriptors and credentials */
 };
@@ -92,7 +95,8 @@ struct lsock {
 	unsigned shut; /* LSOCK_SHUT_* */
 	bool dead;     /* the file is gone */
 	bool reset;	     /* TCP: cut off by the other end */
-	bool connect_untold; /* TCP: connected, but connect(2) said EINPROGRESS */
+	/* TCP, after connect(2) has said EINPROGRESS: connected; refused. Until the next one. */
+	bool connect_untold, connect_failed;
 	struct lname *name;		/* referenced */
 	struct lpeer peercred;		/* of a listener: its own */
 	struct list accept_queue;	/* of accept_node: connected, not accepted; referenced */
@@ -108,8 +112,13 @@ struct lsock {
 	uint32_t drops;			/* datagrams that there was no room for */
 	struct list senders;		/* of sender_node: connected to us; also LOCK_SOCKET_LINK */
 
-	/* Owned. Streams: set once, before CONNECTED. Others: under mu. */
+	/* Owned. Streams: set before CONNECTED, and let go of by who disconnects or closes s: see `retired`. Others:
+	 * under mu. */
 	_Atomic(struct lsock *) peer;
+	/* Peers that s has disconnected from, referenced: somebody who uses s may have looked at one still. */
+	struct list retired; /* of retired_node; under mu */
+	unsigned nretired;
+	struct list retired_node;
 	struct list accept_node, sender_node;
 	_Atomic uint32_t in_flight;	/* bytes in others' msgs that we sent */
 	_Atomic uint32_t rx_rights;	/* marks or messages with descriptors in our queue */

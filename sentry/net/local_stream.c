@@ -60,7 +60,7 @@ static ssize_t send_locked(struct lsock *s, struct lsock *to, struct sock_msg *m
 	ssize_t r;
 	int err;
 
-	if (to->shut & LSOCK_SHUT_RD || to->dead)
+	if (to->shut & LSOCK_SHUT_RD || to->dead || atomic_load(&to->peer) != s)
 		return -EPIPE;
 	if (to->rx.used >= size)
 		return -EAGAIN;
@@ -128,8 +128,10 @@ ssize_t lsock_stream_send(struct lsock *s, struct sock_msg *m)
 		r = s->fam->inet ? socket_take_error(&s->sk) : 0;
 		return r ? r : -EPIPE;
 	}
-	if (!to)
-		return s->fam->inet ? -EPIPE : -ENOTCONN;
+	if (!to) {
+		r = s->fam->inet ? socket_take_error(&s->sk) : 0;
+		return r ? r : s->fam->inet ? -EPIPE : -ENOTCONN;
+	}
 	if (m->name.len && !s->fam->inet)
 		return -EISCONN;
 	if (!m->data->resid)
@@ -235,8 +237,10 @@ static ssize_t recv_locked(struct lsock *s, struct sock_msg *m, bool locked, boo
 	ssize_t r;
 	int err;
 
-	if (s->state != LSOCK_CONNECTED)
-		return s->fam->inet ? -ENOTCONN : -EINVAL;
+	if (s->state != LSOCK_CONNECTED) {
+		err = s->fam->inet ? socket_take_error(&s->sk) : 0;
+		return err ? err : s->fam->inet ? -ENOTCONN : -EINVAL;
+	}
 	if (peek && atomic_load_explicit(&s->sk.peek_off, memory_order_relaxed) > 0)
 		skip = (uint32_t)atomic_load(&s->sk.peek_off);
 	if (s->rx.used <= skip) {

@@ -132,6 +132,13 @@ static void tcp(void)
 	CHECK_EQ(ready(c, POLLOUT | POLLIN), POLLOUT | POLLIN | POLLERR | POLLHUP);
 	CHECK_EQ(getsockopt(c, SOL_SOCKET, SO_ERROR, &v, &len), 0);
 	CHECK_EQ(v, ECONNREFUSED);
+	CHECK_ERR(connect(c, (void *)&a, sizeof(a)), ECONNABORTED);
+	CHECK_ERR(connect(c, (void *)&a, sizeof(a)), EINPROGRESS);
+	CHECK_EQ(ready(c, POLLOUT | POLLIN), POLLOUT | POLLIN | POLLERR | POLLHUP);
+	CHECK_ERR(connect(c, (void *)&a, sizeof(a)), ECONNREFUSED);
+	CHECK_ERR(connect(c, (void *)&a, sizeof(a)), EINPROGRESS);
+	CHECK_EQ(ready(c, POLLOUT | POLLIN), POLLOUT | POLLIN | POLLERR | POLLHUP);
+	CHECK_ERR(recv(c, buf, 1, 0), ECONNREFUSED);
 	close(c);
 }
 
@@ -337,6 +344,173 @@ static void bound_under_fire(void)
 	close(s);
 }
 
+/* ---- connect(2) to AF_UNSPEC ------------------------------------------------------------------------ */
+
+static int tcp_listener(struct sockaddr_in *a)
+{
+	int l = socket(AF_INET, SOCK_STREAM, 0);
+
+	*a = v4("127.0.0.1", 0);
+	CHECK_EQ(bind(l, (void *)a, sizeof(*a)), 0);
+	CHECK_EQ(listen(l, 5), 0);
+	a->sin_port = htons((uint16_t)port_of(l));
+	return l;
+}
+
+static void disconnect(void)
+{
+	static const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	struct sockaddr_in a, b;
+	socklen_t len = sizeof(b);
+	int l = tcp_listener(&a), c = socket(AF_INET, SOCK_STREAM, 0), s, d, v, u[2];
+	char buf[8];
+
+	CHECK_EQ(connect(c, &none, sizeof(none)), 0);
+	CHECK_EQ(connect(c, &none, sizeof(none.sa_family)), 0);
+	CHECK_ERR(connect(c, &none, 1), EINVAL);
+	CHECK_EQ(connect(c, (void *)&a, sizeof(a)), 0);
+	s = accept(l, NULL, NULL);
+	CHECK_EQ(write(s, "unread", 6), 6);
+	CHECK_EQ(connect(c, &none, sizeof(none)), 0);
+	CHECK_ERR(getpeername(c, (void *)&b, &len), ENOTCONN);
+	CHECK_EQ(getsockname(c, (void *)&b, &len), 0);
+	CHECK_EQ(b.sin_addr.s_addr, htonl(INADDR_ANY));
+	CHECK_ERR(read(c, buf, 8), ECONNRESET);
+	CHECK_ERR(read(c, buf, 8), ENOTCONN);
+	CHECK_ERR(send(c, buf, 1, MSG_NOSIGNAL), EPIPE);
+	CHECK_EQ(ready(s, POLLIN | POLLOUT | POLLRDHUP), POLLIN | POLLOUT | POLLERR | POLLHUP | POLLRDHUP);
+	CHECK_ERR(read(s, buf, 8), ECONNRESET);
+	CHECK_ERR(send(s, buf, 1, MSG_NOSIGNAL), EPIPE);
+	close(s);
+	/* As new. */
+	for (int i = 0; i < 3; i++) {
+		CHECK_EQ(connect(c, (void *)&a, sizeof(a)), 0);
+		s = accept(l, NULL, NULL);
+		CHECK_EQ(write(s, "new", 3), 3);
+		CHECK_EQ(read(c, buf, 8), 3);
+		CHECK_EQ(connect(c, &none, sizeof(none)), 0);
+		CHECK_ERR(read(s, buf, 8), ECONNRESET);
+		close(s);
+	}
+	CHECK_ERR(read(c, buf, 8), ECONNRESET);
+	/* It may listen, and be stopped from that. */
+	CHECK_EQ(listen(c, 1), 0);
+	b = v4("127.0.0.1", port_of(c));
+	d = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK_EQ(connect(d, (void *)&b, sizeof(b)), 0);
+	CHECK_EQ(connect(c, &none, sizeof(none)), 0);
+	CHECK_ERR(read(d, buf, 1), ECONNRESET);
+	close(d);
+	d = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK_ERR(connect(d, (void *)&b, sizeof(b)), ECONNREFUSED);
+	close(d);
+	len = sizeof(v);
+	CHECK_EQ(getsockopt(c, SOL_SOCKET, SO_ACCEPTCONN, &v, &len), 0);
+	CHECK_EQ(v, 0);
+	CHECK_EQ(listen(c, 1), 0);
+	close(c);
+	close(l);
+	/* Unix streams have no such thing. */
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, u), 0);
+	CHECK_ERR(connect(u[0], &none, sizeof(none)), EINVAL);
+	close(u[0]);
+	close(u[1]);
+}
+
+/* One thread reads what the other connects and disconnects. */
+static int shared_client;
+static volatile int disconnects_done;
+
+static void *read_always(void *arg)
+{
+	char buf[8];
+
+	while (!disconnects_done) {
+		recv(shared_client, buf, sizeof(buf), MSG_DONTWAIT);
+		send(shared_client, "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	}
+	return NULL;
+}
+
+static void disconnect_under_fire(void)
+{
+	static const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	struct sockaddr_in a;
+	int l = tcp_listener(&a), s;
+	pthread_t t;
+
+	shared_client = socket(AF_INET, SOCK_STREAM, 0);
+	pthread_create(&t, NULL, read_always, NULL);
+	for (int i = 0; i < 500; i++) {
+		while (connect(shared_client, (void *)&a, sizeof(a))) /* an error that nobody has heard of */
+			CHECK(errno == ECONNRESET || errno == ECONNABORTED);
+		s = accept(l, NULL, NULL);
+		CHECK(s >= 0);
+		CHECK_EQ(connect(shared_client, &none, sizeof(none)), 0);
+		close(s);
+	}
+	disconnects_done = 1;
+	pthread_join(t, NULL);
+	close(shared_client);
+	close(l);
+}
+
+/* ---- who may share a port --------------------------------------------------------------------------- */
+
+/* How the second fares: what bind(2) and listen(2) say. */
+static int second_bind(int type, int listening, int opt_a, int opt_b, const char *ip_a, const char *ip_b)
+{
+	struct sockaddr_in a = v4(ip_a, 0), b;
+	int s = socket(AF_INET, type, 0), t = socket(AF_INET, type, 0), one = 1, r;
+
+	if (opt_a)
+		setsockopt(s, SOL_SOCKET, opt_a, &one, sizeof(one));
+	if (opt_b)
+		setsockopt(t, SOL_SOCKET, opt_b, &one, sizeof(one));
+	CHECK_EQ(bind(s, (void *)&a, sizeof(a)), 0);
+	if (listening)
+		CHECK_EQ(listen(s, 1), 0);
+	b = v4(ip_b, port_of(s));
+	r = bind(t, (void *)&b, sizeof(b)) ? errno : 0;
+	close(s);
+	close(t);
+	return r;
+}
+
+static void shared_ports(void)
+{
+	static const char here[] = "127.0.0.1", all[] = "0.0.0.0", other[] = "127.0.0.2";
+	struct sockaddr_in a = v4(here, 0);
+	int s = socket(AF_INET, SOCK_STREAM, 0), t = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+
+	for (int type = SOCK_STREAM; type <= SOCK_DGRAM; type++) {
+		CHECK_EQ(second_bind(type, 0, 0, 0, here, here), EADDRINUSE);
+		CHECK_EQ(second_bind(type, 0, 0, 0, here, all), EADDRINUSE);
+		CHECK_EQ(second_bind(type, 0, 0, 0, all, other), EADDRINUSE);
+		CHECK_EQ(second_bind(type, 0, 0, 0, here, other), 0);
+		CHECK_EQ(second_bind(type, 0, SO_REUSEADDR, 0, here, here), EADDRINUSE);
+		CHECK_EQ(second_bind(type, 0, SO_REUSEADDR, SO_REUSEADDR, here, here), 0);
+		CHECK_EQ(second_bind(type, 0, SO_REUSEPORT, SO_REUSEADDR, here, here), EADDRINUSE);
+		CHECK_EQ(second_bind(type, 0, SO_REUSEPORT, SO_REUSEPORT, here, all), 0);
+	}
+	CHECK_EQ(second_bind(SOCK_STREAM, 1, SO_REUSEADDR, SO_REUSEADDR, here, here), EADDRINUSE);
+	CHECK_EQ(second_bind(SOCK_STREAM, 1, SO_REUSEADDR, SO_REUSEADDR, all, here), EADDRINUSE);
+	CHECK_EQ(second_bind(SOCK_STREAM, 1, SO_REUSEADDR, SO_REUSEADDR, here, other), 0);
+	CHECK_EQ(second_bind(SOCK_STREAM, 1, SO_REUSEPORT, SO_REUSEPORT, here, here), 0);
+	/* Two may be bound, one may listen. */
+	setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(t, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	CHECK_EQ(bind(s, (void *)&a, sizeof(a)), 0);
+	a.sin_port = htons((uint16_t)port_of(s));
+	CHECK_EQ(bind(t, (void *)&a, sizeof(a)), 0);
+	CHECK_EQ(listen(s, 1), 0);
+	CHECK_ERR(listen(t, 1), EADDRINUSE);
+	CHECK_EQ(listen(s, 5), 0);
+	close(s);
+	CHECK_EQ(listen(t, 1), 0);
+	close(t);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN);
@@ -347,5 +521,8 @@ int main(void)
 	interfaces();
 	processes();
 	bound_under_fire();
+	disconnect();
+	disconnect_under_fire();
+	shared_ports();
 	return check_status();
 }
