@@ -18,6 +18,7 @@
 #include "abi/base/cleanup.h"
 #include "abi/base/log.h"
 #include "abi/base/process.h"
+#include "sentry/boot/aside.h"
 #include "sentry/boot/forward.h"
 #include "sentry/boot/tree.h"
 #include "sentry/boot/user.h"
@@ -134,8 +135,11 @@ int boot_prepare(struct boot_config *cfg)
 	r = ops->start(&pcfg, &cfg->started);
 	if (r)
 		return platform_failed(cfg, r);
-	r = forward_start(cfg->control_fd, cfg->aside);
-	return r ? thread_failed(cfg, r) : 0;
+	r = aside_start();
+	if (r)
+		return thread_failed(cfg, r);
+	aside_do(cfg->leave, NULL);
+	return 0;
 }
 
 static int start_kernel(struct boot *b)
@@ -184,7 +188,7 @@ static int start_threads(struct boot *b)
 
 	if (r)
 		return thread_failed(b->cfg, r);
-	forward_go();
+	aside_do(forward_messages, (void *)&b->cfg->control_fd);
 	return 0;
 }
 
@@ -277,18 +281,60 @@ static char *find_program(struct boot *b, const char *name, int *err)
 	return NULL;
 }
 
-/* While the platform starts, which takes longer than all else: asks the gofer for what the first execve will
- * want. Names and descriptors stay with the caches; what can't be had is reported when it is missed. No
- * contents are looked at, as the sentry has no filter yet: the interpreter is guessed. */
+/* What a program asks its files for, whatever it does, at the place where Debian has it. */
+static const char *const expected[] = {
+	"/lib64/ld-linux-x86-64.so.2",
+	"/etc/ld.so.preload",
+	"/etc/ld.so.cache",
+	"/lib/x86_64-linux-gnu/libc.so.6",
+};
+
+struct expect {
+	struct cred *cred;
+	struct path root;
+};
+
+/* Aside: asks the gofer for what the first execve and the dynamic linker will want. Names and descriptors stay with the
+ * caches; what can't be had is reported when it is missed. No contents are looked at, as the sentry has no filter
+ * yet: all this is guessed. */
+static int expect_files(void *arg)
+{
+	struct expect *e = arg;
+	struct walk_ctx ctx = {.root = e->root, .cwd = e->root, .cred = e->cred};
+
+	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+		AUTO(path) struct path p = {0};
+
+		(void)!vfs_walk(&ctx, expected[i], WALK_FOLLOW | WALK_TO_READ, &p);
+	}
+	path_put(&e->root);
+	cred_put(e->cred);
+	free(e);
+	return 0;
+}
+
+static int expect_begin(struct boot *b)
+{
+	struct expect *e = malloc(sizeof(*e));
+
+	if (!e)
+		return report(b->cfg, EXIT_SENTRY, "%s", strerror(ENOMEM));
+	*e = (struct expect){.cred = cred_get(b->cred), .root = b->root};
+	path_get(&e->root);
+	aside_do(expect_files, e);
+	return 0;
+}
+
+/* While the platform starts, which takes longer than all else. */
 static void expect_program(struct boot *b)
 {
 	struct walk_ctx ctx = {.root = b->root, .cwd = b->cwd, .cred = b->cred};
-	AUTO(path) struct path program = {0}, interp = {0};
+	AUTO(path) struct path program = {0};
 
 	b->program_err = -ENOENT;
 	b->program = find_program(b, b->cfg->argv[0], &b->program_err);
-	if (b->program && !vfs_walk(&ctx, b->program, WALK_FOLLOW | WALK_TO_READ, &program))
-		vfs_walk(&ctx, "/lib64/ld-linux-x86-64.so.2", WALK_FOLLOW | WALK_TO_READ, &interp);
+	if (b->program)
+		(void)!vfs_walk(&ctx, b->program, WALK_FOLLOW | WALK_TO_READ, &program);
 }
 
 static int start_failed(struct boot *b, int err)
@@ -347,7 +393,8 @@ int boot_run(const struct boot_config *cfg)
 	int r, status;
 
 	log_debug("start");
-	if (go_on_with_platform(&b) || start_kernel(&b) || start_vfs(&b) || enter_workdir(&b) || open_stdio(&b))
+	if (go_on_with_platform(&b) || start_kernel(&b) || start_vfs(&b) || expect_begin(&b) || enter_workdir(&b) ||
+	    open_stdio(&b))
 		return -1;
 	log_debug("the tree is built");
 	if (cfg->strace_fd >= 0)
@@ -356,7 +403,7 @@ int boot_run(const struct boot_config *cfg)
 	if (wait_platform(&b))
 		return -1;
 	log_debug("the platform runs");
-	r = forward_wait();
+	r = aside_wait_first();
 	if (r)
 		return report(cfg, EXIT_SENTRY, "cannot give up privileges: %s", strerror(-r));
 	r = confine_filter_calls(kernel->pf_ops->traces);

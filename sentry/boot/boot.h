@@ -54,7 +54,7 @@ struct boot_config {
 
 	/* The last of what needs privileges, and to give those up, for a thread that begins in boot_prepare(); ended
 	 * before guest code runs. 0 or -errno. */
-	int (*aside)(void);
+	int (*leave)(void *unused);
 
 	struct platform *started; /* by boot_prepare() */
 };

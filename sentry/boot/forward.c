@@ -3,10 +3,7 @@
 #include "sentry/boot/forward.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,13 +14,6 @@
 #include "sentry/kernel/signal.h"
 #include "sentry/kernel/task.h"
 #include "sentry/launch/control.h"
-
-static struct {
-	struct mutex mu;
-	struct cond changed;
-	bool first_ended, go; /* protected by mu */
-	int result;	      /* of first() */
-} forward = {.mu = MUTEX_INIT(LOCK_NONE), .changed = {PTHREAD_COND_INITIALIZER}};
 
 static bool from_terminal(int signo)
 {
@@ -83,31 +73,11 @@ static void report_stop(int control)
 	}
 }
 
-struct forward_args {
-	int control;
-	int (*first)(void);
-};
-
-static void begin(int (*first)(void))
+int forward_messages(void *arg)
 {
-	int r = first ? first() : 0;
-
-	AUTO_LOCK(&forward.mu);
-	forward.result = r;
-	forward.first_ended = true;
-	cond_broadcast(&forward.changed);
-	while (!forward.go)
-		cond_wait(&forward.changed, &forward.mu, UINT64_MAX);
-}
-
-static void *forward_thread(void *arg)
-{
-	struct forward_args args = *(struct forward_args *)arg;
-	int control = args.control;
+	int control = *(const int *)arg;
 	struct control_message m;
 
-	free(arg);
-	begin(args.first);
 	while (control_recv(control, &m, 0) == 1) {
 		switch (m.kind) {
 		case CONTROL_SIGNAL:
@@ -127,39 +97,4 @@ static void *forward_thread(void *arg)
 	}
 	/* The launcher is gone, and with it everything. */
 	_exit(0);
-}
-
-int forward_start(int control_fd, int (*first)(void))
-{
-	struct forward_args *args = malloc(sizeof(*args));
-	pthread_attr_t attr;
-	pthread_t t;
-	int r;
-
-	if (!args)
-		return -ENOMEM;
-	*args = (struct forward_args){control_fd, first};
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, 64 << 10);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	r = pthread_create(&t, &attr, forward_thread, args);
-	pthread_attr_destroy(&attr);
-	if (r)
-		free(args);
-	return -r;
-}
-
-int forward_wait(void)
-{
-	AUTO_LOCK(&forward.mu);
-	while (!forward.first_ended)
-		cond_wait(&forward.changed, &forward.mu, UINT64_MAX);
-	return forward.result;
-}
-
-void forward_go(void)
-{
-	AUTO_LOCK(&forward.mu);
-	forward.go = true;
-	cond_broadcast(&forward.changed);
 }

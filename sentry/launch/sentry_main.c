@@ -135,9 +135,14 @@ static void limit_reach(const struct boot_config *b)
 			 r == -EOPNOTSUPP ? "from sending signals to others" : "apart", strerror(-r));
 }
 
-static int leave(void)
+static int leave(void *unused)
 {
 	own_root(leave_old_root);
+	return confine_drop_privileges();
+}
+
+static int leave_nothing(void *unused)
+{
 	return confine_drop_privileges();
 }
 
@@ -157,7 +162,7 @@ static int confine(struct sentry_start *s)
 		limit_reach(&s->boot);
 	if (!(s->namespaces & CLONE_NEWNET))
 		(void)confine_network();
-	s->boot.aside = entered && user_ns ? leave : confine_drop_privileges;
+	s->boot.leave = entered && user_ns ? leave : leave_nothing;
 	if (boot_prepare(&s->boot))
 		return -1;
 	if (confine_drop_privileges()) {
