@@ -95,6 +95,18 @@ static int node_lookup(struct inode *dir, const char *name, size_t len, struct i
 	return node_new(dir->fs, e, &ctx, out);
 }
 
+static unsigned links(const struct synth_inode *si)
+{
+	const struct synth_dir *dir = si->entry->dir;
+	unsigned n = 2;
+
+	if (!S_ISDIR(si->entry->mode))
+		return 1;
+	for (const struct synth_entry *e = si->entry->children; e && e->name; e++)
+		n += S_ISDIR(e->mode);
+	return n + (dir && dir->ndirs ? dir->ndirs(&si->ctx) : 0);
+}
+
 static int node_getattr(struct inode *i, struct vfs_attr *out)
 {
 	struct synth_inode *si = synth_i(i);
@@ -102,7 +114,7 @@ static int node_getattr(struct inode *i, struct vfs_attr *out)
 	memset(out, 0, sizeof(*out));
 	out->ino = i->ino;
 	out->mode = si->entry->mode;
-	out->nlink = S_ISDIR(out->mode) ? 2 : 1;
+	out->nlink = links(si);
 	out->blksize = 1024;
 	out->atime = out->mtime = out->ctime = vfs_now();
 	if (si->ctx.task) {

@@ -34,6 +34,8 @@ struct synth_dir {
 	/* The first child whose key is >= *key: 1 with its key and name, 0 at the end. */
 	int (*next)(const struct synth_ctx *ctx, uint64_t *key, char name[32]);
 	unsigned child_type; /* DT_* of these */
+	/* How many of them are directories, for st_nlink. NULL: not counted. */
+	unsigned (*ndirs)(const struct synth_ctx *ctx);
 };
 
 struct synth_entry {

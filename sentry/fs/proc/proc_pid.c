@@ -104,10 +104,19 @@ static int tid_next(const struct synth_ctx *c, uint64_t *key, char name[32])
 	return 1;
 }
 
+/* Programs ask whether they have one thread. */
+static unsigned tid_count(const struct synth_ctx *c)
+{
+	AUTO_LOCK(&kernel->tasks_lock);
+
+	return (unsigned)c->task->tg->ntasks;
+}
+
 static const struct synth_dir task_dir = {
 	.lookup = tid_lookup,
 	.next = tid_next,
 	.child_type = SYNTH_DT_DIR,
+	.ndirs = tid_count,
 };
 
 /* ---- links ---------------------------------------------------------------------------------------- */
