@@ -94,6 +94,18 @@ static void result_set(struct wait_result *r, struct thread_group *tg, int code,
 	usage_fill(&r->usage, tg);
 }
 
+/* Another process is to hear of it first. */
+static bool others_trace(const struct task *t, const struct thread_group *tg)
+{
+	return tg->leader && tg->leader->ptrace && tg->leader->ptrace->tracer->tg != t->tg;
+}
+
+/* All that could still be told of it is its end, for which nobody asks. */
+static bool is_over(const struct thread_group *tg, const struct wait_query *q)
+{
+	return tg->zombie && !(q->options & WEXITED);
+}
+
 static bool child_try(struct task *t, struct thread_group *tg, const struct wait_query *q,
 		      struct wait_result *r)
 {
@@ -101,13 +113,11 @@ static bool child_try(struct task *t, struct thread_group *tg, const struct wait
 	bool traced = tg->leader && tg->leader->ptrace;
 
 	/* Its stops are the tracer's (tracee_try), and so is its end first. */
-	if (traced && (!tg->zombie || tg->leader->ptrace->tracer->tg != t->tg))
+	if ((traced && !tg->zombie) || others_trace(t, tg))
 		return false;
 	if (tg->zombie) {
 		int st = tg->exit_status;
 
-		if (!(q->options & WEXITED))
-			return false;
 		if (st & 0x7f)
 			result_set(r, tg, st & 0x80 ? CLD_DUMPED : CLD_KILLED, st & 0x7f, st);
 		else
@@ -159,8 +169,7 @@ static bool tracee_try(struct task *t, struct ptrace *p, const struct wait_query
 		return true;
 	}
 	/* Our own child's end is reported as any child's. */
-	if (!tg->zombie || o != tg->leader || !(q->options & WEXITED) ||
-	    task_parent_group_locked(tg) == t->tg)
+	if (!tg->zombie || o != tg->leader || task_parent_group_locked(tg) == t->tg)
 		return false;
 	result_set(r, tg, tg->exit_status & 0x7f ? CLD_KILLED : CLD_EXITED,
 		   tg->exit_status & 0x7f ? tg->exit_status & 0x7f : tg->exit_status >> 8 & 0xff,
@@ -176,8 +185,6 @@ static bool note_try(struct ptrace_note *n, const struct wait_query *q, struct w
 {
 	int st = n->status;
 
-	if (!(q->options & WEXITED))
-		return false;
 	*r = (struct wait_result){
 		.pid = n->tid,
 		.uid = n->uid,
@@ -197,14 +204,14 @@ static bool tracees_scan(struct task *t, struct task *tracer, const struct wait_
 			 struct wait_result *r, bool *any)
 {
 	list_for_each_safe(n, &tracer->ptrace_notes, struct ptrace_note, node) {
-		if (!id_matches(q, n->tid, NULL))
+		if (!id_matches(q, n->tid, NULL) || !(q->options & WEXITED))
 			continue;
 		*any = true;
 		if (note_try(n, q, r))
 			return true;
 	}
 	list_for_each_safe(p, &tracer->tracees, struct ptrace, node) {
-		if (!id_matches(q, p->tracee->tid, p->tracee->tg))
+		if (!id_matches(q, p->tracee->tid, p->tracee->tg) || is_over(p->tracee->tg, q))
 			continue;
 		*any = true;
 		if (tracee_try(t, p, q, r))
@@ -219,7 +226,7 @@ static int children_scan(struct task *t, const struct wait_query *q, struct wait
 	bool any = false;
 
 	list_for_each(tg, &t->tg->children, struct thread_group, sibling) {
-		if (!child_matches(t, tg, q))
+		if (!child_matches(t, tg, q) || (is_over(tg, q) && !others_trace(t, tg)))
 			continue;
 		any = true;
 		if (child_try(t, tg, q, r))

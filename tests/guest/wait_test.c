@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -351,9 +352,42 @@ static void test_many(void)
 	CHECK_EQ(sum, 49 * 50 / 2);
 }
 
+/* Whoever has ended can't stop or continue any more: nobody is there to wait for. */
+static void test_stops_of_the_dead(void)
+{
+	siginfo_t si;
+	pid_t dead, live;
+
+	alarm(20);
+	dead = child_exit(3);
+	CHECK_EQ(waitid(P_PID, (id_t)dead, &si, WEXITED | WNOWAIT), 0);
+	CHECK_ERR(waitid(P_PID, (id_t)dead, &si, WSTOPPED), ECHILD);
+	CHECK_ERR(waitid(P_PID, (id_t)dead, &si, WSTOPPED | WNOHANG), ECHILD);
+	CHECK_ERR(waitid(P_ALL, 0, &si, WCONTINUED), ECHILD);
+	live = fork();
+	if (live == 0) {
+		pause();
+		_exit(0);
+	}
+	CHECK_EQ(waitid(P_ALL, 0, &si, WSTOPPED | WNOHANG), 0);
+	kill(live, SIGKILL);
+	CHECK_EQ(waitpid(live, NULL, 0), live);
+	CHECK_EQ(waitpid(dead, NULL, 0), dead);
+	dead = fork();
+	if (dead == 0) {
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		_exit(4);
+	}
+	CHECK_EQ(waitid(P_PID, (id_t)dead, &si, WEXITED | WNOWAIT), 0);
+	CHECK_ERR(waitid(P_PID, (id_t)dead, &si, WSTOPPED), ECHILD);
+	CHECK_EQ(waitpid(dead, NULL, 0), dead);
+	alarm(0);
+}
+
 int main(void)
 {
 	test_basic();
+	test_stops_of_the_dead();
 	test_stops();
 	test_sigchld();
 	test_pgrp();
