@@ -374,8 +374,9 @@ static void embryo_drop(struct lsock *e)
 	lsock_close(e, true);
 }
 
-/* Queues e at the listener: 0, -EAGAIN when its queue is full, -ECONNREFUSED. */
-static int embryo_queue(struct lsock *listener, struct lsock *e, struct lpeer *peercred)
+/* Queues e at the listener, which connects s: 0, -EAGAIN when its queue is full, -ECONNREFUSED. Whoever accepts e
+ * finds s connected; nobody but us changes the state of a socket that is CONNECTING. */
+static int embryo_queue(struct lsock *listener, struct lsock *e, struct lsock *s, struct lpeer *peercred)
 {
 	{
 		AUTO_LOCK(&listener->mu);
@@ -389,6 +390,7 @@ static int embryo_queue(struct lsock *listener, struct lsock *e, struct lpeer *p
 			e->name = lname_get(listener->name);
 		*peercred = (struct lpeer){cred_get(listener->peercred.cred), listener->peercred.pid};
 		lsock_get(e); /* the client's */
+		__atomic_store_n(&s->state, LSOCK_CONNECTED, __ATOMIC_RELEASE);
 		list_push_back(&listener->accept_queue, &e->accept_node);
 		listener->naccept++;
 	}
@@ -396,8 +398,8 @@ static int embryo_queue(struct lsock *listener, struct lsock *e, struct lpeer *p
 	return 0;
 }
 
-static int queue_wait(struct lsock *listener, struct lsock *e, struct task *t, uint64_t deadline,
-		      struct lpeer *peercred)
+static int queue_wait(struct lsock *listener, struct lsock *e, struct lsock *s, struct task *t,
+		      uint64_t deadline, struct lpeer *peercred)
 {
 	struct task_waiter w;
 	int r;
@@ -408,7 +410,7 @@ static int queue_wait(struct lsock *listener, struct lsock *e, struct task *t, u
 		uint32_t seq = task_wake_prepare(t);
 		int err;
 
-		r = embryo_queue(listener, e, peercred);
+		r = embryo_queue(listener, e, s, peercred);
 		if (r != -EAGAIN)
 			break;
 		err = task_block(t, seq, deadline);
@@ -451,7 +453,7 @@ static int connecting_begin(struct lsock *s)
 	return -EINVAL;
 }
 
-/* cred: consumed when there is a peer. */
+/* With a peer s has been connected, and perhaps disconnected again. cred: consumed then. */
 static void connecting_end(struct lsock *s, struct lsock *peer, const struct lpeer *cred)
 {
 	AUTO(cred) struct cred *old = NULL;
@@ -463,8 +465,8 @@ static void connecting_end(struct lsock *s, struct lsock *peer, const struct lpe
 			s->peercred = *cred;
 		} else {
 			atomic_store(&s->peer, NULL);
+			__atomic_store_n(&s->state, LSOCK_IDLE, __ATOMIC_RELEASE);
 		}
-		__atomic_store_n(&s->state, peer ? LSOCK_CONNECTED : LSOCK_IDLE, __ATOMIC_RELEASE);
 	}
 	if (peer)
 		waitq_wake(&s->sk.wq, POLLOUT | POLLWRNORM);
@@ -492,9 +494,9 @@ static int stream_connect(struct lsock *s, struct task *t, const struct sock_add
 		e->name = s->fam->source_name(listener, &s->name->addr);
 	/* Before the server can see its end, and take it for an answer. */
 	atomic_store(&s->peer, e);
-	err = embryo_queue(listener, e, &cred);
+	err = embryo_queue(listener, e, s, &cred);
 	if (err == -EAGAIN && !nonblock) {
-		err = queue_wait(listener, e, t, timeo ? now_mono_ns() + timeo : UINT64_MAX, &cred);
+		err = queue_wait(listener, e, s, t, timeo ? now_mono_ns() + timeo : UINT64_MAX, &cred);
 		if (err == -ERESTARTSYS && timeo)
 			err = -EINTR;
 	}

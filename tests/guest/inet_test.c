@@ -455,6 +455,38 @@ static void disconnect_under_fire(void)
 	close(l);
 }
 
+/* Whoever has accepted a connection finds its other end connected. */
+static int early_listener, early_client;
+
+static void *accept_and_look(void *arg)
+{
+	char buf[8];
+	int s = accept(early_listener, NULL, NULL);
+
+	CHECK(s >= 0);
+	CHECK_EQ(send(early_client, "x", 1, 0), 1);
+	CHECK_EQ(read(s, buf, 8), 1);
+	close(s);
+	CHECK_EQ(recv(early_client, buf, 8, 0), 0);
+	return NULL;
+}
+
+static void accepted_is_connected(void)
+{
+	struct sockaddr_in a;
+	pthread_t t;
+
+	early_listener = tcp_listener(&a);
+	for (int i = 0; i < 300; i++) {
+		early_client = socket(AF_INET, SOCK_STREAM, 0);
+		pthread_create(&t, NULL, accept_and_look, NULL);
+		CHECK_EQ(connect(early_client, (void *)&a, sizeof(a)), 0);
+		pthread_join(t, NULL);
+		close(early_client);
+	}
+	close(early_listener);
+}
+
 /* ---- who may share a port --------------------------------------------------------------------------- */
 
 /* How the second fares: what bind(2) and listen(2) say. */
@@ -523,6 +555,7 @@ int main(void)
 	bound_under_fire();
 	disconnect();
 	disconnect_under_fire();
+	accepted_is_connected();
 	shared_ports();
 	return check_status();
 }
