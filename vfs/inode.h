@@ -177,6 +177,10 @@ int inode_get_write(struct inode *i);  /* an opening for writing, or truncate(2)
 void inode_put_write(struct inode *i);
 int inode_deny_write(struct inode *i); /* execve(2); until inode_allow_write() */
 void inode_allow_write(struct inode *i);
+static inline bool inode_has_writers(struct inode *i)
+{
+	return atomic_load(&i->writers) > 0;
+}
 /* mode, uid and gid at once, for file systems that keep them here. */
 void inode_set_owner(struct inode *i, uint32_t uid, uint32_t gid);
 

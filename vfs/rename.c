@@ -161,6 +161,20 @@ static void move_names(const struct rename_req *q)
 		dirent_remember_gone(q->old.dir.dirent, q->old.last.name, q->old.last.len);
 }
 
+/* What is left behind belongs to the caller, as if made by mknod(2). */
+static void own_whiteout(const struct rename_req *q)
+{
+	struct vfs_setattr sa = {.mask = ATTR_UID | ATTR_GID, .uid = q->cred->fsuid, .gid = q->cred->fsgid};
+	AUTO(dirent) struct dirent *d = NULL;
+	struct inode *i;
+
+	if (dirent_lookup_locked(q->old.dir.dirent, q->old.last.name, q->old.last.len, &d) < 0)
+		return;
+	i = dirent_inode(d);
+	if (i && inode_type(i) == S_IFCHR && i->ops->setattr)
+		i->ops->setattr(i, &sa);
+}
+
 /* 1: old and new are one file, nothing is to be done. */
 static int rename_locked(struct rename_req *q)
 {
@@ -179,10 +193,13 @@ static int rename_locked(struct rename_req *q)
 	if (dirent_inode(q->old.d) == dirent_inode(q->new.d))
 		return 1;
 	r = call_fs(q);
-	if (r == 0)
+	if (r == 0) {
 		move_names(q);
-	else if (r == -ENOENT)
+		if (q->flags & RENAME_WHITEOUT)
+			own_whiteout(q);
+	} else if (r == -ENOENT) {
 		dirent_unhash(q->old.d); /* shared with others, and stale */
+	}
 	return r;
 }
 

@@ -47,6 +47,9 @@ int task_open_exec(struct task *t, int dirfd, const char *path, int flags, struc
 	err = vfs_permission(&p, t->cred, MAY_EXEC);
 	if (err < 0)
 		return err;
+	/* Before anything looks at what is in it. The program is guarded once more while it runs: mm_set_exe(). */
+	if (inode_has_writers(inode))
+		return -ETXTBSY;
 	return file_open_path(&p, O_RDONLY | O_LARGEFILE, t->cred, out);
 }
 

@@ -46,9 +46,16 @@ static int flags_change(struct file *f, int clear, int set)
 	return 0;
 }
 
+/* O_ASYNC means something where readiness comes and goes: elsewhere fcntl(2) leaves it as open(2) has set it. */
+static bool has_async(const struct file *f)
+{
+	return f->mode & FILE_STREAM || inode_type(f->inode) == S_IFSOCK;
+}
+
 static int64_t setfl(struct task *t, struct file *f, uint64_t arg)
 {
-	int flags = (int)arg & SETFL_FLAGS;
+	int may = has_async(f) ? SETFL_FLAGS : SETFL_FLAGS & ~O_ASYNC;
+	int flags = (int)arg & may;
 
 	if (flags & O_NOATIME && !(atomic_load(&f->flags) & O_NOATIME)) {
 		struct vfs_attr a;
@@ -59,7 +66,7 @@ static int64_t setfl(struct task *t, struct file *f, uint64_t arg)
 		if (a.uid != t->cred->fsuid && !task_capable(t, CAP_FOWNER))
 			return -EPERM;
 	}
-	return flags_change(f, SETFL_FLAGS, flags);
+	return flags_change(f, may, flags);
 }
 
 /* F_SETOWN: a process group is negative. */
@@ -249,7 +256,7 @@ static int64_t do_ioctl(struct task *t, struct file *f, int fd, unsigned cmd, ui
 	case FIONBIO:
 		return flag_by_int(t, f, gptr(arg), O_NONBLOCK);
 	case FIOASYNC:
-		return flag_by_int(t, f, gptr(arg), O_ASYNC);
+		return has_async(f) ? flag_by_int(t, f, gptr(arg), O_ASYNC) : -ENOTTY;
 	case FIOQSIZE:
 		return on_disk(f) ? put_size(t, f, gptr(arg), cmd) : -ENOTTY;
 	case FIGETBSZ:

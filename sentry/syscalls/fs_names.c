@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "abi/linux/stat.h"
+#include "sentry/kernel/fdtable.h"
 #include "sentry/mm/usercopy.h"
 #include "sentry/syscalls/fs_path.h"
 #include "sentry/syscalls/syscalls.h"
@@ -59,24 +60,44 @@ int64_t sys_symlink(struct task *t, struct gptr target, struct gptr linkpath)
 	return sys_symlinkat(t, target, AT_FDCWD, linkpath);
 }
 
+/* What a descriptor is open on may be linked by who opened it, or may search everywhere. */
+static int link_from_fd(struct task *t, int fd, struct path *out)
+{
+	AUTO(file) struct file *f = NULL;
+	int r = fdtable_get_path(t->files, fd, &f);
+
+	if (r < 0)
+		return r;
+	if (f->cred != t->cred && !task_capable(t, CAP_DAC_READ_SEARCH))
+		return -ENOENT;
+	*out = f->path;
+	path_get(out);
+	return 0;
+}
+
+static int link_source(struct task *t, int dirfd, struct gptr path, int flags, struct path *out)
+{
+	AUTO(at) struct at_path at = {.ctx = {.cred = NULL}};
+	unsigned walk = flags & AT_SYMLINK_FOLLOW ? WALK_FOLLOW : 0;
+	int r = at_fetch(t, path, flags & AT_EMPTY_PATH, &at);
+
+	if (r == 0 && !at.path[0] && dirfd != AT_FDCWD)
+		return link_from_fd(t, dirfd, out);
+	if (r == 0)
+		r = at_start(t, dirfd, &at);
+	return r < 0 ? r : vfs_walk(&at.ctx, at.path, walk | (at.path[0] ? 0 : WALK_EMPTY_PATH), out);
+}
+
 int64_t sys_linkat(struct task *t, int olddirfd, struct gptr oldpath, int newdirfd,
 		   struct gptr newpath, int flags)
 {
 	AUTO(at) struct at_path at = {.ctx = {.cred = NULL}};
 	AUTO(path) struct path old = {0};
-	unsigned walk = 0;
 	int r;
 
 	if (flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
-	if (flags & AT_EMPTY_PATH) {
-		if (!task_capable(t, CAP_DAC_READ_SEARCH))
-			return -ENOENT;
-		walk |= WALK_EMPTY_PATH;
-	}
-	if (flags & AT_SYMLINK_FOLLOW)
-		walk |= WALK_FOLLOW;
-	r = at_resolve(t, olddirfd, oldpath, walk, &old);
+	r = link_source(t, olddirfd, oldpath, flags, &old);
 	if (r == 0)
 		r = at_begin(t, newdirfd, newpath, false, &at);
 	return r < 0 ? r : vfs_link(&old, &at.ctx, at.path);

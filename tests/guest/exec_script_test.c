@@ -85,6 +85,28 @@ static int show(int argc, char **argv)
 	return 0;
 }
 
+/* A file that somebody may write to is not even looked at, nor is what it names as its interpreter. */
+static void being_written(void)
+{
+	static const char *const texts[] = {"garbage", "#!/no/such/interp\n", ""};
+	int fd;
+
+	for (int i = 0; i < 3; i++) {
+		script("./s1", texts[i], strlen(texts[i]));
+		fd = open("./s1", O_WRONLY);
+		expect(__LINE__, "./s1", "errno 26");
+		chmod("./s1", 0644);
+		expect(__LINE__, "./s1", "errno 13");
+		close(fd);
+	}
+	script("./s2", "#!./s1\n", 7);
+	script("./s1", "garbage", 7);
+	expect(__LINE__, "./s2", "errno 8");
+	fd = open("./s1", O_WRONLY);
+	expect(__LINE__, "./s2", "errno 26");
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	char text[5000], long_name[600];
@@ -124,5 +146,6 @@ int main(int argc, char **argv)
 	expect(__LINE__, "./s1", text);
 	unlink("./s1");
 	unlink("./s2");
+	being_written();
 	return check_status();
 }

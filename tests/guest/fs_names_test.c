@@ -300,6 +300,47 @@ static void test_mknod(void)
 	unlink("s");
 }
 
+/* What one has opened oneself may be linked by its descriptor. */
+static void test_link_fd(void)
+{
+	int f = open("lf", O_CREAT | O_RDWR, 0600), p = open("lf", O_PATH), t = open(".", O_TMPFILE | O_RDWR, 0600);
+	struct stat st;
+
+	CHECK_EQ(linkat(f, "", AT_FDCWD, "lf1", AT_EMPTY_PATH), 0);
+	CHECK_EQ(linkat(p, "", AT_FDCWD, "lf2", AT_EMPTY_PATH), 0);
+	CHECK_EQ(fstat(f, &st), 0);
+	CHECK_EQ(st.st_nlink, 3);
+	CHECK_ERR(linkat(f, "", AT_FDCWD, "lf3", 0), ENOENT);
+	CHECK_ERR(linkat(f, "x", AT_FDCWD, "lf3", AT_EMPTY_PATH), ENOTDIR);
+	CHECK_EQ(linkat(AT_FDCWD, "lf", AT_FDCWD, "lf3", AT_EMPTY_PATH), 0);
+	if (t >= 0) {
+		CHECK_EQ(linkat(t, "", AT_FDCWD, "lt", AT_EMPTY_PATH), 0);
+		CHECK_EQ(unlink("lt"), 0);
+	}
+	CHECK_EQ(unlink("lf") | unlink("lf1") | unlink("lf2") | unlink("lf3"), 0);
+	close(f);
+	close(p);
+	close(t);
+}
+
+/* Where the file system can (tmpfs can). */
+static void test_whiteout(void)
+{
+	struct stat st;
+
+	close(open("wh", O_CREAT | O_WRONLY, 0600));
+	if (syscall(SYS_renameat2, AT_FDCWD, "wh", AT_FDCWD, "wh1", 4 /* RENAME_WHITEOUT */) == 0) {
+		CHECK_EQ(lstat("wh", &st), 0);
+		CHECK_EQ(st.st_mode & S_IFMT, S_IFCHR);
+		CHECK_EQ(st.st_rdev, 0);
+		CHECK_EQ(st.st_uid, geteuid());
+		CHECK_EQ(unlink("wh"), 0);
+		CHECK_EQ(unlink("wh1"), 0);
+	} else {
+		CHECK_EQ(unlink("wh"), 0);
+	}
+}
+
 int main(void)
 {
 	test_mkdir();
@@ -309,5 +350,7 @@ int main(void)
 	test_chdir();
 	test_readdir();
 	test_mknod();
+	test_link_fd();
+	test_whiteout();
 	return check_status();
 }

@@ -4,6 +4,7 @@
 #include <linux/openat2.h>
 #include <stdint.h>
 #include <sys/resource.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -276,6 +277,32 @@ static void test_many(void)
 		close(fds[i]);
 }
 
+/* fcntl(2) sets O_ASYNC only where it means something; open(2) keeps it anyway. */
+static void test_async(void)
+{
+	int p[2], on = 1, f = open("as", O_CREAT | O_RDWR, 0600), g = open("as", O_RDONLY | O_ASYNC), n = open("/dev/null", O_RDWR);
+
+	REQUIRE(pipe(p) == 0);
+	CHECK_EQ(fcntl(f, F_SETFL, O_ASYNC | O_NONBLOCK), 0);
+	CHECK_EQ(fcntl(f, F_GETFL) & (O_ASYNC | O_NONBLOCK), O_NONBLOCK);
+	CHECK_EQ(fcntl(g, F_GETFL) & O_ASYNC, O_ASYNC);
+	CHECK_EQ(fcntl(g, F_SETFL, 0), 0);
+	CHECK_EQ(fcntl(g, F_GETFL) & O_ASYNC, O_ASYNC);
+	CHECK_EQ(fcntl(n, F_SETFL, O_ASYNC), 0);
+	CHECK_EQ(fcntl(n, F_GETFL) & O_ASYNC, 0);
+	CHECK_EQ(fcntl(p[0], F_SETFL, O_ASYNC), 0);
+	CHECK_EQ(fcntl(p[0], F_GETFL) & O_ASYNC, O_ASYNC);
+	CHECK_ERR(ioctl(f, FIOASYNC, &on), ENOTTY);
+	CHECK_EQ(ioctl(p[1], FIOASYNC, &on), 0);
+	CHECK_EQ(fcntl(p[1], F_GETFL) & O_ASYNC, O_ASYNC);
+	close(f);
+	close(g);
+	close(n);
+	close(p[0]);
+	close(p[1]);
+	CHECK_EQ(unlink("as"), 0);
+}
+
 int main(void)
 {
 	closefrom(3); /* what the runner left open would be in the way */
@@ -286,5 +313,6 @@ int main(void)
 	test_flags();
 	test_dup();
 	test_many();
+	test_async();
 	return check_status();
 }
