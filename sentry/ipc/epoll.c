@@ -14,7 +14,7 @@
  *
  * Locks: epoll_tree_lock for items coming and going, then one instance's mu, under which files are
  * polled (an inner instance's mu nests in the outer one's: there are no cycles); ready_mu is
- * taken by wake-ups, under the lock of a file's queue. The queues of an instance are woken under
+ * taken by wake-ups, under the lock of a file's queue, and with mu for changes of the table of items. The queues of an instance are woken under
  * that of a file or of an inner instance, so their locks have no rank.
  *
  * An item does not keep its file open. When the last reference to the file goes, its items go first
@@ -234,8 +234,8 @@ static void item_remove_locked(struct epoll_item *it)
 	{
 		AUTO_LOCK(&ep->ready_mu);
 		list_del_init(&it->ready_node);
+		htable_remove(&ep->items, &it->hash);
 	}
-	htable_remove(&ep->items, &it->hash);
 	list_del_init(&it->file_node);
 	free(it);
 }
@@ -243,13 +243,14 @@ static void item_remove_locked(struct epoll_item *it)
 static void epoll_release(struct file *f)
 {
 	struct epoll *ep = f->priv;
-	struct hnode *n = NULL;
 
 	{
 		AUTO_LOCK(&epoll_tree_lock);
 		AUTO_LOCK(&ep->mu);
-		while ((n = htable_iter(&ep->items, NULL)))
+		for (struct hnode *n = htable_iter(&ep->items, NULL), *next; n; n = next) {
+			next = htable_iter(&ep->items, n);
 			item_remove_locked(container_of(n, struct epoll_item, hash));
+		}
 	}
 	htable_destroy(&ep->items);
 	waitq_destroy(&ep->wq);
@@ -275,24 +276,24 @@ static void watched_file_gone(struct file *f)
 	free(watch);
 }
 
+/* Within the read of another file, so not under ep->mu. An item leaves the table before its file goes. */
 static int epoll_show(struct file *f, char *buf, size_t size)
 {
 	struct epoll *ep = f->priv;
 	struct hnode *n = NULL;
-	int used = 0;
+	size_t used = 0;
 
-	AUTO_LOCK(&ep->mu);
-	while ((n = htable_iter(&ep->items, n))) {
+	AUTO_LOCK(&ep->ready_mu);
+	while (used < size && (n = htable_iter(&ep->items, n))) {
 		struct epoll_item *it = container_of(n, struct epoll_item, hash);
-		size_t at = (size_t)used < size ? (size_t)used : size;
 
-		used += snprintf(buf + at, size - at,
+		used += (size_t)snprintf(buf + used, size - used,
 				 "tfd: %8d events: %8x data: %16llx pos:%lli ino:%llx sdev:%llx\n",
 				 it->fd, atomic_load(&it->events), (unsigned long long)it->data,
 				 (long long)it->file->pos, (unsigned long long)it->file->inode->ino,
 				 (unsigned long long)it->file->inode->fs->dev);
 	}
-	return used;
+	return (int)used;
 }
 
 static const struct file_ops epoll_ops = {
@@ -374,6 +375,12 @@ static void item_recheck(struct epoll_item *it)
 		item_make_ready(it);
 }
 
+static int item_insert_locked(struct epoll *ep, struct epoll_item *it)
+{
+	AUTO_LOCK(&ep->ready_mu);
+	return htable_insert(&ep->items, &it->hash, item_hash(it->file, it->fd));
+}
+
 static int item_add_locked(struct epoll *ep, struct file *f, int fd, const struct epoll_event *ev)
 {
 	struct epoll_watch *watch = file_watch(f);
@@ -392,7 +399,7 @@ static int item_add_locked(struct epoll *ep, struct file *f, int fd, const struc
 	it->w.wake = item_wake;
 	list_init(&it->w.node);
 	list_init(&it->ready_node);
-	if (htable_insert(&ep->items, &it->hash, item_hash(f, fd)) < 0) {
+	if (item_insert_locked(ep, it) < 0) {
 		free(it);
 		return -ENOMEM;
 	}

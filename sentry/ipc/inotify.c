@@ -279,43 +279,38 @@ static int inotify_show(struct file *f, char *buf, size_t size)
 {
 	struct instance *in = f->priv;
 	struct hnode *n = NULL;
-	int used = 0;
+	size_t used = 0;
 
 	AUTO_LOCK(&inotify_lock);
-	while ((n = htable_iter(&in->watches, n))) {
+	while (used < size && (n = htable_iter(&in->watches, n))) {
 		struct watch *w = container_of(n, struct watch, by_wd);
-		size_t at = (size_t)used < size ? (size_t)used : size;
 
-		used += snprintf(buf + at, size - at,
+		used += (size_t)snprintf(buf + used, size - used,
 				 "inotify wd:%x ino:%llx sdev:%llx mask:%x ignored_mask:0\n", w->wd,
 				 (unsigned long long)w->inode->ino,
 				 (unsigned long long)w->inode->fs->dev, w->mask & IN_ALL_EVENTS);
 	}
-	return used;
+	return (int)used;
 }
 
 static void inotify_release(struct file *f)
 {
 	struct instance *in = f->priv;
+	struct list ended = LIST_INIT(ended);
 
-	for (;;) {
-		struct watch *w = NULL;
-		struct hnode *n;
+	{
+		AUTO_LOCK(&inotify_lock);
+		for (struct hnode *n = htable_iter(&in->watches, NULL), *next; n; n = next) {
+			struct watch *w = container_of(n, struct watch, by_wd);
 
-		{
-			AUTO_LOCK(&inotify_lock);
-			n = htable_iter(&in->watches, NULL);
-			if (n) {
-				w = container_of(n, struct watch, by_wd);
-				watch_detach_locked(w);
-			} else {
-				instances--;
-			}
+			next = htable_iter(&in->watches, n);
+			watch_detach_locked(w);
+			list_push_back(&ended, &w->inode_node);
 		}
-		if (!w)
-			break;
-		watch_free(w);
+		instances--;
 	}
+	list_for_each_safe (w, &ended, struct watch, inode_node)
+		watch_free(w);
 	list_for_each_safe (e, &in->events, struct event, node)
 		free(e);
 	htable_destroy(&in->watches);

@@ -105,9 +105,8 @@ void ovl_record_drop(struct overlay *o, struct inode *upper)
 
 void ovl_tables_free(struct overlay *o)
 {
-	struct hnode *n;
-
-	while ((n = htable_iter(&o->records, NULL))) {
+	for (struct hnode *n = htable_iter(&o->records, NULL), *next; n; n = next) {
+		next = htable_iter(&o->records, n);
 		htable_remove(&o->records, n);
 		record_free(container_of(n, struct ovl_record, upper_node));
 	}
