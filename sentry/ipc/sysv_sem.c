@@ -512,7 +512,8 @@ static void set_store(struct sem_set *s, struct task *t, const uint16_t *values)
 	set_changed(s);
 }
 
-/* A set's size never changes, so it may be asked for before the values are copied. */
+/* A set's size never changes, so it is asked for before the values are copied. By then its number may be that of
+ * another set, of another size: identifiers come back after 32768 removals. */
 static int64_t sem_all(struct task *t, int id, int cmd, struct gptr array)
 {
 	bool set = cmd == SEM_SETALL;
@@ -535,7 +536,7 @@ static int64_t sem_all(struct task *t, int id, int cmd, struct gptr array)
 		struct sem_set *s = NULL;
 		int err = set_find(id, &s);
 
-		if (err < 0)
+		if (err < 0 || s->n != n)
 			return -EIDRM;
 		if (set)
 			set_store(s, t, values);

@@ -20,6 +20,7 @@
 #include "sentry/mm/usercopy.h"
 #include "sentry/syscalls/syscalls.h"
 #include "vfs/file.h"
+#include "vfs/host_fd.h"
 
 #define SHM_SEGMENTS_MAX 4096
 #define SHM_SIZE_MAX (1ULL << 46)
@@ -179,7 +180,7 @@ static int segment_new(struct task *t, int key, uint64_t size, unsigned flags)
 	if (!s)
 		return -ENOMEM;
 	s->fd = memfd_create("sysv", MFD_CLOEXEC);
-	if (s->fd < 0 || ftruncate(s->fd, (off_t)page_up(size))) {
+	if (s->fd < 0 || host_fd_scarce(s->fd) || ftruncate(s->fd, (off_t)page_up(size))) {
 		if (s->fd >= 0)
 			close(s->fd);
 		free(s);
