@@ -148,7 +148,7 @@ static bool fcntl_any(struct task *t, struct file *f, int fd, unsigned cmd, uint
 	return false;
 }
 
-static int64_t fcntl_open(struct task *t, struct file *f, unsigned cmd, uint64_t arg)
+static int64_t fcntl_open(struct task *t, struct file *f, int fd, unsigned cmd, uint64_t arg)
 {
 	switch (cmd) {
 	case F_SETFL:
@@ -157,12 +157,12 @@ static int64_t fcntl_open(struct task *t, struct file *f, unsigned cmd, uint64_t
 		return fcntl_getlk(t, f, gptr(arg), false);
 	case F_SETLK:
 	case F_SETLKW:
-		return fcntl_setlk(t, f, gptr(arg), cmd == F_SETLKW, false);
+		return fcntl_setlk(t, f, fd, gptr(arg), cmd == F_SETLKW, false);
 	case LINUX_F_OFD_GETLK:
 		return fcntl_getlk(t, f, gptr(arg), true);
 	case LINUX_F_OFD_SETLK:
 	case LINUX_F_OFD_SETLKW:
-		return fcntl_setlk(t, f, gptr(arg), cmd == LINUX_F_OFD_SETLKW, true);
+		return fcntl_setlk(t, f, fd, gptr(arg), cmd == LINUX_F_OFD_SETLKW, true);
 	case F_SETOWN:
 		return set_owner(f, (int)arg < 0 ? LINUX_F_OWNER_PGRP : LINUX_F_OWNER_PID, (int)arg);
 	case F_GETOWN:
@@ -207,7 +207,7 @@ int64_t sys_fcntl(struct task *t, int fd, unsigned int cmd, uint64_t arg)
 	if (r < 0)
 		return r;
 	if (!fcntl_any(t, f, fd, cmd, arg, &r))
-		r = f->mode & FILE_PATH ? -EBADF : fcntl_open(t, f, cmd, arg);
+		r = f->mode & FILE_PATH ? -EBADF : fcntl_open(t, f, fd, cmd, arg);
 	file_put(f);
 	return r;
 }

@@ -111,11 +111,22 @@ static int64_t lock_set(struct task *t, struct file *f, const struct file_lock_r
 	return r == -EAGAIN && wait ? lock_wait(t, f, req) : r;
 }
 
-int64_t fcntl_setlk(struct task *t, struct file *f, struct gptr arg, bool wait, bool ofd)
+/* Whether fd still is f's: what a close(2) of it lets go of, it has let go of by then. */
+static bool still_open(struct task *t, int fd, const struct file *f)
+{
+	struct file *now;
+
+	if (fdtable_get_path(t->files, fd, &now) < 0)
+		return false;
+	file_put(now);
+	return now == f;
+}
+
+int64_t fcntl_setlk(struct task *t, struct file *f, int fd, struct gptr arg, bool wait, bool ofd)
 {
 	struct linux_flock fl;
 	struct file_lock_req req;
-	int r = get_guest(t, &fl, arg);
+	int64_t r = get_guest(t, &fl, arg);
 
 	if (r == 0)
 		r = request_of(t, f, &fl, ofd, &req);
@@ -124,7 +135,13 @@ int64_t fcntl_setlk(struct task *t, struct file *f, struct gptr arg, bool wait, 
 	if ((fl.l_type == F_RDLCK && !(f->mode & FILE_READ)) ||
 	    (fl.l_type == F_WRLCK && !(f->mode & FILE_WRITE)))
 		return -EBADF;
-	return lock_set(t, f, &req, wait);
+	r = lock_set(t, f, &req, wait);
+	if (r == 0 && !ofd && fl.l_type != F_UNLCK && !still_open(t, fd, f)) {
+		req.type = F_UNLCK;
+		file_lock_set(f, &req);
+		r = -EBADF;
+	}
+	return r;
 }
 
 int64_t fcntl_getlk(struct task *t, struct file *f, struct gptr arg, bool ofd)

@@ -9,5 +9,5 @@
 struct file;
 struct task;
 
-int64_t fcntl_setlk(struct task *t, struct file *f, struct gptr arg, bool wait, bool ofd);
+int64_t fcntl_setlk(struct task *t, struct file *f, int fd, struct gptr arg, bool wait, bool ofd);
 int64_t fcntl_getlk(struct task *t, struct file *f, struct gptr arg, bool ofd);

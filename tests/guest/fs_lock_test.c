@@ -1,9 +1,11 @@
 /* flock(2), POSIX and open-file-description locks, F_SETOWN, ioctl(2) on files. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -212,9 +214,52 @@ static void test_owner_and_ioctl(void)
 	unlink("f");
 }
 
+static int waiting_fd;
+
+static void *wait_for_lock(void *arg)
+{
+	*(int *)arg = (int)syscall(SYS_gettid);
+	return (void *)(long)(lock(waiting_fd, F_SETLKW, F_WRLCK, 0, 10) ? errno : 0);
+}
+
+/* A close(2) takes the process's locks off the file: also the one that a thread is about to get. */
+static void test_closed_while_waiting(void)
+{
+	int fd = open("f", O_CREAT | O_RDWR, 0644), p[2];
+	volatile int tid = 0;
+	pthread_t th;
+	void *result;
+	pid_t pid;
+
+	REQUIRE(pipe(p) == 0);
+	pid = fork();
+	if (pid == 0) {
+		lock(fd, F_SETLK, F_WRLCK, 0, 10);
+		REQUIRE(write(p[1], "", 1) == 1);
+		pause();
+	}
+	REQUIRE(read(p[0], &result, 1) == 1);
+	waiting_fd = open("f", O_RDWR);
+	REQUIRE(pthread_create(&th, NULL, wait_for_lock, (void *)&tid) == 0);
+	while (!tid)
+		usleep(1000);
+	check_asleep(tid);
+	close(waiting_fd);
+	kill(pid, SIGKILL);
+	CHECK_EQ(waitpid(pid, NULL, 0), pid);
+	pthread_join(th, &result);
+	CHECK_EQ((long)result, EBADF);
+	CHECK_EQ(in_child(try_write_lock, fd), 0);
+	close(p[0]);
+	close(p[1]);
+	close(fd);
+	unlink("f");
+}
+
 int main(void)
 {
 	test_posix();
+	test_closed_while_waiting();
 	test_waiting();
 	test_deadlock();
 	test_flock();
