@@ -135,18 +135,12 @@ static int host_advice(struct mm_op *op, uint64_t start, uint64_t end, int advic
 	/* We pin nothing: for the host there are no locked pages. */
 	if (advice == MADV_DONTNEED_LOCKED)
 		advice = MADV_DONTNEED;
-	if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE)
-		op->post = false;
-	err = host_madvise(op, start, end - start, advice);
-	switch (advice) {
-	case MADV_HUGEPAGE:
-	case MADV_NOHUGEPAGE:
-		return 0;
-	case MADV_POPULATE_READ:
-	case MADV_POPULATE_WRITE:
-		return err == -EFAULT || err == -ENOMEM ? err : 0;
+	if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE) {
+		err = host_populate_now(op, start, end - start, advice);
+		return err == -EFAULT || err == -ENOMEM || err == -EINTR ? err : 0;
 	}
-	return err;
+	err = host_madvise(op, start, end - start, advice);
+	return advice == MADV_HUGEPAGE || advice == MADV_NOHUGEPAGE ? 0 : err;
 }
 
 static int advise_part(struct mm_op *op, uint64_t start, uint64_t end, int advice)

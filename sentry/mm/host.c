@@ -3,11 +3,15 @@
 
 #include "abi/base/log.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/task.h"
 #include "sentry/mm/mm_impl.h"
 
 /* Stub filters refuse other flags (DESIGN 4.6). NORESERVE always: overcommit of guest memory is
  * decided by us, and equal flags let the host join mappings. */
 #define HOST_ANON (MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE)
+
+/* Takes the host some milliseconds. */
+#define POPULATE_PIECE (16UL << 20)
 
 /* A posted call; on failure it stays on the list until someone settles it. */
 struct mm_failure {
@@ -177,13 +181,31 @@ int host_madvise(struct mm_op *op, uint64_t addr, uint64_t len, int advice)
 	return (int)host_call(op, &c);
 }
 
+/* No signal of ours ends a host call that fills memory, and there may be any amount to fill: so who has been killed
+ * is asked for after each piece. */
+int host_populate_now(struct mm_op *op, uint64_t addr, uint64_t len, int advice)
+{
+	int64_t r = 0;
+
+	for (uint64_t done = 0, n; done < len && r == 0; done += n) {
+		struct pf_call c = {.nr = PF_MADVISE, .fd = -1};
+
+		n = len - done < POPULATE_PIECE ? len - done : POPULATE_PIECE;
+		c.arg[0] = addr + done;
+		c.arg[1] = n;
+		c.arg[2] = (uint64_t)advice;
+		r = task_killed() ? -EINTR : host_call_now(op, &c);
+	}
+	return (int)r;
+}
+
 void host_populate(struct mm_op *op, uint64_t addr, uint64_t len, bool write)
 {
 	/* MADV_POPULATE_WRITE and _READ of Linux 5.14; without them the pages come when touched. */
 	struct pf_call c = {.nr = PF_MADVISE, .fd = -1, .arg = {addr, len, write ? 23 : 22}};
 
-	if (!op->post || kernel->pf_ops->call_post(op->th, &c))
-		kernel->pf_ops->call(op->th, &c);
+	if (!op->post || len > POPULATE_PIECE || kernel->pf_ops->call_post(op->th, &c))
+		host_populate_now(op, addr, len, (int)c.arg[2]);
 }
 
 /* The host refuses (EFAULT) a range of several of its mappings, and it may have more of them than

@@ -116,6 +116,8 @@ int host_mprotect(struct mm_op *op, uint64_t addr, uint64_t len, uint32_t prot);
 int host_madvise(struct mm_op *op, uint64_t addr, uint64_t len, int advice);
 /* Faults the pages in, as far as it goes. */
 void host_populate(struct mm_op *op, uint64_t addr, uint64_t len, bool write);
+/* At once: MADV_POPULATE_*. -EINTR: the caller has been killed. */
+int host_populate_now(struct mm_op *op, uint64_t addr, uint64_t len, int advice);
 /* Always at once. The range may cover several host mappings. */
 int host_mremap_move(struct mm_op *op, uint64_t old, uint64_t old_len, uint64_t new_len,
 		     uint64_t addr, bool dontunmap);

@@ -87,6 +87,8 @@ int64_t sys_mincore(struct task *t, struct gptr addr, uint64_t length, struct gp
 			return -ENOMEM;
 		if (copy_to_guest(t, gptr_add(vec, done), resident, part))
 			return -EFAULT;
+		if (task_killed()) /* memory may be a hundred TiB */
+			return -EINTR;
 		done += part;
 	}
 	return 0;

@@ -67,6 +67,9 @@ static int copy_data(struct inode *lower, struct inode *upper, uint64_t size)
 		struct uio u;
 		ssize_t n;
 
+		if (vfs_killed()) /* a file may be of any size, if it is sparse */
+			return -EINTR;
+
 		uio_init_buf(&u, buf, size - off < COPY_CHUNK ? size - off : COPY_CHUNK);
 		n = src->ops->read ? src->ops->read(src, &u, off) : -EINVAL;
 		if (n < 0)
