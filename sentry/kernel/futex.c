@@ -8,6 +8,7 @@
 #include "sentry/kernel/futex_impl.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/restart.h"
+#include "sentry/kernel/signal.h"
 #include "sentry/kernel/task.h"
 #include "sentry/mm/usercopy.h"
 #include "sentry/syscalls/syscalls.h"
@@ -208,6 +209,9 @@ static int64_t futex_requeue(struct task *t, struct gptr addr, bool shared, int 
 
 /* ---- wake-op ------------------------------------------------------------------------------------- */
 
+/* Attempts to change a word under the locks. */
+#define OP_TRIES 64
+
 static int sign_extend12(uint32_t v)
 {
 	return (int)(v << 20) >> 20;
@@ -254,7 +258,8 @@ static int op_compare(uint32_t cmp, int old, int arg)
 	return -ENOSYS;
 }
 
-/* Changes the word as `encoded` says; whether the second wake is due. Buckets locked. */
+/* Changes the word as `encoded` says; whether the second wake is due. -EAGAIN: others change it faster than we do. Buckets
+ * locked. */
 static int op_run(struct task *t, struct gptr addr, uint32_t encoded)
 {
 	uint32_t op = encoded >> 28 & 7, cmp = encoded >> 24 & 15, old, new, seen = 0;
@@ -264,7 +269,9 @@ static int op_run(struct task *t, struct gptr addr, uint32_t encoded)
 	if (encoded >> 28 & FUTEX_OP_OPARG_SHIFT)
 		oparg = (int)(1u << (oparg & 31));
 	err = futex_peek(t, addr, &old);
-	while (!err) {
+	for (int tries = 0; !err; tries++) {
+		if (tries == OP_TRIES)
+			return -EAGAIN;
 		err = op_apply(op, old, (uint32_t)oparg, &new);
 		if (!err)
 			err = kernel->pf_ops->cmpxchg32(t->pt, addr, old, new, &seen);
@@ -305,10 +312,11 @@ static int64_t futex_wake_op(struct task *t, struct gptr addr, bool shared, int 
 			r = second < 0 ? second : r + second;
 		}
 		futex_unlock_two(b1, b2);
-	} while (r == -EFAULT && futex_fault_in(t, addr2, true) == 0);
+	} while ((r == -EAGAIN && !signal_pending(t)) ||
+		 (r == -EFAULT && futex_fault_in(t, addr2, true) == 0));
 	futex_key_put(&k1);
 	futex_key_put(&k2);
-	return r;
+	return r == -EAGAIN ? -ERESTARTNOINTR : r;
 }
 
 /* ---- the call -------------------------------------------------------------------------------------- */

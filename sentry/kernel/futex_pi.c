@@ -10,6 +10,7 @@
 #include "sentry/kernel/futex_impl.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/restart.h"
+#include "sentry/kernel/signal.h"
 #include "sentry/kernel/task.h"
 #include "sentry/mm/usercopy.h"
 
@@ -146,6 +147,8 @@ static int64_t lock_loop(struct task *t, struct gptr addr, const struct futex_ke
 		w.pi = true;
 		seq = task_wake_prepare(t);
 		r = lock_attempt(&w, addr, gone, try);
+		if (r == -EAGAIN && !try && signal_pending(t))
+			return -ERESTARTNOINTR;
 		if (r == -EAGAIN && !try)
 			continue;
 		if (r == -EFAULT && futex_fault_in(t, addr, true) == 0)
@@ -215,9 +218,10 @@ int64_t futex_unlock_pi(struct task *t, struct gptr addr, bool shared)
 		return r;
 	do
 		r = unlock_attempt(t, addr, &key);
-	while (r == -EAGAIN || (r == -EFAULT && futex_fault_in(t, addr, true) == 0));
+	while ((r == -EAGAIN && !signal_pending(t)) ||
+	       (r == -EFAULT && futex_fault_in(t, addr, true) == 0));
 	futex_key_put(&key);
-	return r;
+	return r == -EAGAIN ? -ERESTARTNOINTR : r;
 }
 
 /* ---- condition variables with such locks --------------------------------------------------------- */

@@ -11,6 +11,7 @@
 #include "sentry/syscalls/syscalls.h"
 
 #define LIST_LIMIT 2048
+#define CHANGE_TRIES 1000
 #define ENTRY_PI 1UL
 
 struct guest_robust_head {
@@ -38,7 +39,8 @@ static int futex_owner_died(struct task *t, struct gptr addr, bool pi, bool pend
 		futex_pi_owner_died(t, addr);
 		return 0;
 	}
-	for (;;) {
+	/* Who changes it all the time may lose the wake-up; our end does not wait for him. */
+	for (int tries = 0; tries < CHANGE_TRIES; tries++) {
 		new = (word & FUTEX_HAS_WAITERS) | FUTEX_DIED;
 		if (kernel->pf_ops->cmpxchg32(t->pt, addr, word, new, &seen))
 			return -EFAULT;
