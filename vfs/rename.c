@@ -34,13 +34,18 @@ static bool is_dir(const struct dirent *d)
 	return !dirent_negative(d) && inode_type(dirent_inode(d)) == S_IFDIR;
 }
 
+/* Where no names are cached, one directory may have several dirents. */
+static bool same_dir(struct dirent *a, struct dirent *b)
+{
+	return dirent_inode(a) == dirent_inode(b);
+}
+
 static int lock_dirs(struct dirent *a, struct dirent *b)
 {
 	struct dirent *first = a < b ? a : b, *second = a < b ? b : a;
-
 	int r;
 
-	if (a == b)
+	if (same_dir(a, b))
 		return inode_dir_lock(dirent_inode(a), true, false);
 	if (dirent_is_below(first, second)) {
 		struct dirent *t = first;
@@ -60,7 +65,7 @@ static int lock_dirs(struct dirent *a, struct dirent *b)
 static void unlock_dirs(struct dirent *a, struct dirent *b)
 {
 	rwlock_unlock(&dirent_inode(a)->dir_lock);
-	if (a != b)
+	if (!same_dir(a, b))
 		rwlock_unlock(&dirent_inode(b)->dir_lock);
 }
 
@@ -88,10 +93,10 @@ static int check_moving(const struct rename_end *from, const struct rename_end *
 static int check_loops(const struct rename_req *q)
 {
 	/* Into itself or below. */
-	if (dirent_is_below(q->new.dir.dirent, q->old.d))
+	if (dirent_is_below(q->new.dir.dirent, q->old.d) || same_dir(q->new.dir.dirent, q->old.d))
 		return -EINVAL;
 	/* Onto what contains it. */
-	if (dirent_is_below(q->old.dir.dirent, q->new.d))
+	if (dirent_is_below(q->old.dir.dirent, q->new.d) || same_dir(q->old.dir.dirent, q->new.d))
 		return q->flags & RENAME_EXCHANGE ? -EINVAL : -ENOTEMPTY;
 	return 0;
 }

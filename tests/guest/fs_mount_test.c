@@ -149,6 +149,27 @@ static void test_pivot(void)
 	CHECK(!exists("/usr"));
 }
 
+/* What an overlay writes to can be seen, and changed, at its own place. */
+static void test_overlay_upper_in_sight(void)
+{
+	mkdir("m", 0755);
+	CHECK_EQ(mount("none", "m", "tmpfs", 0, NULL), 0);
+	mkdir("m/low", 0755);
+	mkdir("m/up", 0755);
+	mkdir("m/work", 0755);
+	mkdir("m/all", 0755);
+	mkdir("m/up/d", 0755);
+	make("m/up/d/a");
+	CHECK_EQ(mount("none", "m/all", "overlay", 0, "lowerdir=m/low,upperdir=m/up,workdir=m/work"), 0);
+	CHECK_EQ(rename("m/up/d/a", "m/up/d/b"), 0);
+	CHECK(!exists("m/up/d/a") && exists("m/up/d/b"));
+	CHECK_ERR(rename("m/up/d", "m/up/d/c"), EINVAL);
+	CHECK_ERR(rename("m/up/d/b", "m/up/d"), ENOTEMPTY);
+	CHECK_EQ(umount("m/all"), 0);
+	CHECK_EQ(umount2("m", MNT_DETACH), 0);
+	rmdir("m");
+}
+
 int main(void)
 {
 	if (geteuid() != 0)
@@ -159,6 +180,7 @@ int main(void)
 	test_tmpfs();
 	test_bind();
 	test_chroot();
+	test_overlay_upper_in_sight();
 	fflush(stdout);
 	test_pivot();
 	return check_status();

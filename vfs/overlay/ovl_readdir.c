@@ -123,6 +123,9 @@ static bool whiteout_entry(struct merge *m, const char *name, size_t len, unsign
 
 	if (type != DT_CHR && type != DT_UNKNOWN)
 		return false;
+	/* An overlay shows none, and a lookup in it would take a lock that its listing may hold. */
+	if (m->layer_dir->fs->type == &ovl_type)
+		return false;
 	/* The layer's dir_lock may be held by its readdir, shared: look up without it. */
 	return m->layer_dir->ops->lookup &&
 	       m->layer_dir->ops->lookup(m->layer_dir, name, len, &i) == 0 && ovl_is_whiteout(i);
