@@ -61,6 +61,7 @@ int mount_new(struct fs *fs, struct dirent *root, uint32_t flags, const char *so
 	      struct mount **out)
 {
 	static atomic_int next_id = 20;
+	static _Atomic uint64_t serials;
 	struct mount *m = calloc(1, sizeof(*m));
 
 	if (!m)
@@ -72,6 +73,7 @@ int mount_new(struct fs *fs, struct dirent *root, uint32_t flags, const char *so
 	}
 	ref_init(&m->ref);
 	m->id = atomic_fetch_add(&next_id, 1);
+	m->serial = atomic_fetch_add(&serials, 1) + 1;
 	atomic_init(&m->flags, flags);
 	m->fs = fs_get(fs);
 	m->root = dirent_get(root);
@@ -276,6 +278,7 @@ int mount_copy(struct mount *src, struct dirent *root, bool recursive, struct mo
 	if (r < 0)
 		return r;
 	src->copy = copy;
+	copy->copied = src->serial;
 	for (struct mount *c = src; recursive && (c = mount_next(c, src));) {
 		struct path at = {c->parent->copy, c->mountpoint};
 
@@ -287,6 +290,7 @@ int mount_copy(struct mount *src, struct dirent *root, bool recursive, struct mo
 			mount_tree_drop(copy);
 			return r;
 		}
+		c->copy->copied = c->serial;
 		tree_wrlock();
 		mount_link_locked(NULL, c->copy, &at);
 		tree_wrunlock();

@@ -39,7 +39,9 @@ struct mount {
 	struct list children, sibling, ns_node;
 	struct hnode hash;	/* (parent, mountpoint) */
 	char *source;
-	struct mount *copy;	/* while a tree is copied */
+	struct mount *copy;	/* while a tree is copied, under mounts_mu; stale afterwards */
+	uint64_t serial;	/* never used again */
+	uint64_t copied;	/* the serial of what this is a copy of; 0: none */
 };
 
 /* A place in the tree: what openat's dirfd, cwd and root are. */

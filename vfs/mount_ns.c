@@ -68,9 +68,12 @@ void mount_ns_adopt(struct mount_ns *clone, struct path *p)
 
 	{
 		AUTO_LOCK(&mounts_mu);
-		if (p->mount && p->mount->copy && p->mount->copy->ns == clone) {
-			to = (struct path){p->mount->copy, p->dirent};
+		list_for_each (m, &clone->mounts, struct mount, ns_node) {
+			if (!p->mount || m->copied != p->mount->serial)
+				continue;
+			to = (struct path){m, p->dirent};
 			path_get(&to);
+			break;
 		}
 	}
 	if (to.mount) {

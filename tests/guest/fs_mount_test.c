@@ -170,6 +170,30 @@ static void test_overlay_upper_in_sight(void)
 	rmdir("m");
 }
 
+/* The working directory is on a mount that has been bound elsewhere, and both are gone. */
+static void unshare_in_gone_mount(void)
+{
+	char cwd[PATH_MAX];
+
+	CHECK_EQ(getcwd(cwd, sizeof(cwd)) != NULL, 1);
+	mkdir("m", 0755);
+	mkdir("n", 0755);
+	CHECK_EQ(mount("none", "m", "tmpfs", 0, NULL), 0);
+	CHECK_EQ(mount("m", "n", NULL, MS_BIND, NULL), 0);
+	make("m/f");
+	CHECK_EQ(chdir("m"), 0);
+	strcat(cwd, "/n");
+	CHECK_EQ(umount2(cwd, MNT_DETACH), 0);
+	cwd[strlen(cwd) - 1] = 'm';
+	CHECK_EQ(umount2(cwd, MNT_DETACH), 0);
+	CHECK_EQ(unshare(CLONE_NEWNS), 0);
+	CHECK(exists("f"));
+	CHECK_EQ(chdir(cwd), 0);
+	CHECK_EQ(chdir(".."), 0);
+	rmdir("m");
+	rmdir("n");
+}
+
 int main(void)
 {
 	if (geteuid() != 0)
@@ -181,6 +205,7 @@ int main(void)
 	test_bind();
 	test_chroot();
 	test_overlay_upper_in_sight();
+	check_in_child(unshare_in_gone_mount);
 	fflush(stdout);
 	test_pivot();
 	return check_status();
