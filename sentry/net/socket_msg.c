@@ -122,7 +122,7 @@ int64_t socket_recv(struct task *t, struct file *f, struct sock_msg *m)
 
 	m->t = t;
 	if (s->type == SOCK_STREAM && !(m->flags & MSG_PEEK))
-		want = m->flags & MSG_WAITALL ? INT64_MAX : atomic_load(&s->rcvlowat);
+		want = m->flags & MSG_WAITALL ? (int64_t)m->data->resid : atomic_load(&s->rcvlowat);
 	do {
 		r = file_wait_op(t, f, POLLIN, file_nonblock(f, m->flags), deadline, recv_op, m);
 		if (r <= 0)
