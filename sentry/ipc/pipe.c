@@ -73,7 +73,7 @@ void pipe_put(struct pipe *p)
 
 static bool writable_locked(const struct pipe *p)
 {
-	return p->npages < p->max_pages;
+	return p->npages + p->reserved < p->max_pages;
 }
 
 /* Moves the bytes to a buffer of `size`, which holds them all. */
@@ -100,6 +100,7 @@ static int ring_reserve(struct pipe *p, uint32_t n)
 {
 	uint32_t size = p->alloc ? p->alloc : PIPE_FIRST_ALLOC;
 
+	n += p->reserved * PIPE_BUF;
 	if (p->alloc - p->used >= n)
 		return 0;
 	while (size - p->used < n)
@@ -279,7 +280,8 @@ static void pages_add(struct pipe *p, uint32_t n, uint32_t joins, bool packet)
 static ssize_t write_locked(struct pipe *p, struct uio *src, bool packet)
 {
 	uint32_t joins = joining(p, src->resid);
-	uint32_t n = joins + min_u32(src->resid - joins, (p->max_pages - p->npages) * PIPE_BUF);
+	uint32_t free_pages = p->max_pages - p->npages - p->reserved;
+	uint32_t n = joins + min_u32(src->resid - joins, free_pages * PIPE_BUF);
 	ssize_t r;
 	int err;
 
@@ -433,7 +435,7 @@ static int set_capacity_locked(struct pipe *p, uint32_t size)
 	struct pipe_page *pages;
 	uint32_t max = size / PIPE_BUF;
 
-	if (p->npages > max)
+	if (p->npages + p->reserved > max)
 		return -EBUSY;
 	if (p->alloc > size) {
 		int err = ring_resize(p, size);
@@ -510,6 +512,52 @@ void pipe_splice_end(struct file *f, size_t used)
 		p->splicing = false;
 		if (p->used || !p->writers)
 			wake |= WAKE_READERS;
+		if (was_full && writable_locked(p))
+			wake |= WAKE_WRITERS;
+	}
+	if (wake)
+		waitq_wake(&p->wq, wake);
+}
+
+ssize_t pipe_fill_begin(struct file *f, size_t n)
+{
+	struct pipe *p = f->priv;
+	ssize_t r = -EAGAIN;
+
+	{
+		AUTO_LOCK(&p->mu);
+		uint32_t room = min_u32(n, (p->max_pages - p->npages - p->reserved) * PIPE_BUF);
+
+		if (!p->readers)
+			r = -EPIPE;
+		else if (room)
+			r = ring_reserve(p, room);
+		if (r == 0) {
+			p->reserved += (room + PIPE_BUF - 1) / PIPE_BUF;
+			r = room;
+		}
+	}
+	if (r == -EPIPE)
+		send_sigpipe();
+	return r;
+}
+
+void pipe_fill_end(struct file *f, size_t room, const void *buf, size_t used)
+{
+	struct pipe *p = f->priv;
+	uint32_t wake = used ? WAKE_READERS : 0;
+	struct uio u;
+
+	{
+		AUTO_LOCK(&p->mu);
+		bool was_full = !writable_locked(p);
+
+		p->reserved -= (uint32_t)((room + PIPE_BUF - 1) / PIPE_BUF);
+		uio_init_buf(&u, (void *)buf, used);
+		ring_copy_in(p, &u, (uint32_t)used, 0);
+		p->used += (uint32_t)used;
+		for (size_t done = 0; done < used; done += PIPE_BUF)
+			page_append(p, min_u32(used - done, PIPE_BUF), PIPE_BUF, false);
 		if (was_full && writable_locked(p))
 			wake |= WAKE_WRITERS;
 	}

@@ -30,6 +30,11 @@ int64_t pipe_set_size(struct file *f, struct task *t, uint64_t size);
  * splice is under way. end: drops `used` of them; call it only after a begin that returned > 0. */
 ssize_t pipe_splice_begin(struct file *f, void *buf, size_t n);
 void pipe_splice_end(struct file *f, size_t used);
+/* The other way, for sources that could not take back what was read: between begin and end room is kept for it.
+ * begin: for up to n bytes: how many; -EAGAIN when the pipe is full, -EPIPE (SIGPIPE is sent). end: `used` of the
+ * `room` that begin gave are filled from buf. Neither sleeps; call end soon. */
+ssize_t pipe_fill_begin(struct file *f, size_t n);
+void pipe_fill_end(struct file *f, size_t room, const void *buf, size_t used);
 /* tee(2): copies without consuming. The count, 0 at end of file, -EAGAIN, -EPIPE (SIGPIPE is sent);
  * -EINVAL if both are one pipe. */
 ssize_t pipe_tee(struct file *in, struct file *out, size_t n);

@@ -26,6 +26,7 @@ struct pipe {
 	unsigned readers, writers;
 	uint64_t reader_opens, writer_opens; /* ever */
 	bool splicing;			     /* the head is being spliced: others may not read */
+	uint32_t reserved;		     /* pages that are promised to who fills them; the ring has room for them */
 };
 
 extern const struct file_ops pipe_ops;

@@ -1,6 +1,7 @@
 /* sendfile(2), copy_file_range(2), splice(2), tee(2), vmsplice(2): copies between files through a
  * buffer of the sentry's. What was read but could not be written goes back: the position is set
- * anew, or a pipe is told how much of what it gave was used. */
+ * anew, or a pipe is told how much of what it gave was used. A socket takes nothing back: where a pipe is filled,
+ * room is kept in it first, and then read for. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -13,6 +14,7 @@
 #include "sentry/kernel/restart.h"
 #include "sentry/kernel/task.h"
 #include "sentry/mm/usercopy.h"
+#include "sentry/net/socket.h"
 #include "sentry/syscalls/fs_io.h"
 #include "sentry/syscalls/syscalls.h"
 #include "vfs/inode.h"
@@ -75,6 +77,83 @@ static int64_t end_write(struct task *t, struct end *e, void *buf, size_t n)
 	return r;
 }
 
+/* ---- into a pipe ---------------------------------------------------------------------------- */
+
+/* Waited for on either side, since -EAGAIN does not say whose fault it was; when the other side
+ * turns out to be the one, this ends the wait and is never seen outside. */
+enum { OTHER_SIDE = 1000 };
+
+struct fill {
+	struct end *in;
+	struct file *pipe;
+	void *buf;
+	size_t n;
+};
+
+static int64_t fill_from(struct fill *a, bool waits_for_pipe)
+{
+	struct end *in = a->in;
+	ssize_t room = pipe_fill_begin(a->pipe, a->n), r;
+	struct uio u;
+
+	if (room < 0)
+		return room == -EAGAIN && !waits_for_pipe ? -OTHER_SIDE : room;
+	uio_init_buf(&u, a->buf, (size_t)room);
+	r = in->at ? file_pread(in->f, &u, in->off) : file_read(in->f, &u);
+	pipe_fill_end(a->pipe, (size_t)room, a->buf, r > 0 ? (size_t)r : 0);
+	if (r > 0 && in->at)
+		in->off += (uint64_t)r;
+	return r == -EAGAIN && waits_for_pipe ? -OTHER_SIDE : r;
+}
+
+static int64_t fill_when_room(struct file *f, void *arg)
+{
+	return fill_from(arg, true);
+}
+
+static int64_t fill_when_readable(struct file *f, void *arg)
+{
+	return fill_from(arg, false);
+}
+
+static int64_t fill_wait(struct task *t, struct fill *a, bool nonblock)
+{
+	uint64_t timeo = socket_file_timeout(a->in->f, false), deadline = socket_deadline(timeo);
+	bool file_nonblocks = a->in->nonblock || file_nonblock(a->in->f);
+	int64_t r;
+
+	do {
+		r = file_wait_op(t, a->pipe, POLLOUT, nonblock, UINT64_MAX, fill_when_room, a);
+		if (r == -OTHER_SIDE)
+			r = file_wait_op(t, a->in->f, POLLIN | POLLRDNORM | POLLRDHUP, file_nonblocks, deadline,
+					 fill_when_readable, a);
+	} while (r == -OTHER_SIDE);
+	return r == -ERESTARTSYS && timeo ? -EINTR : r;
+}
+
+/* As much as there is room for and the source has at once, after a wait for the first of it. */
+static int64_t fill_pipe(struct task *t, struct end *in, struct end *out, uint64_t len)
+{
+	struct fill a = {.in = in, .pipe = out->f, .n = len < COPY_CHUNK ? len : COPY_CHUNK};
+	AUTO(free) char *buf = malloc(a.n);
+	uint64_t done;
+	int64_t r;
+
+	if (!buf)
+		return -ENOMEM;
+	a.buf = buf;
+	r = fill_wait(t, &a, out->nonblock || file_nonblock(out->f));
+	if (r <= 0)
+		return r;
+	for (done = (uint64_t)r; done < len; done += (uint64_t)r) {
+		a.n = len - done < COPY_CHUNK ? len - done : COPY_CHUNK;
+		r = fill_from(&a, true);
+		if (r <= 0)
+			break;
+	}
+	return (int64_t)done;
+}
+
 /* A pipe gives what it has, once something has been moved; a file is read to the end. */
 static int64_t copy_loop(struct task *t, struct end *in, struct end *out, uint64_t len)
 {
@@ -83,6 +162,8 @@ static int64_t copy_loop(struct task *t, struct end *in, struct end *out, uint64
 
 	if (!len)
 		return 0;
+	if (file_is_pipe(out->f) && !file_is_pipe(in->f))
+		return fill_pipe(t, in, out, len);
 	buf = malloc(len < COPY_CHUNK ? len : COPY_CHUNK);
 	if (!buf)
 		return -ENOMEM;
@@ -107,6 +188,8 @@ static int64_t copy_loop(struct task *t, struct end *in, struct end *out, uint64
 	}
 	return (int64_t)done;
 }
+
+/* ---- the calls ------------------------------------------------------------------------------ */
 
 static int get_files(struct task *t, int in_fd, int out_fd, struct end *in, struct end *out)
 {
@@ -164,7 +247,7 @@ int64_t sys_sendfile(struct task *t, int out_fd, int in_fd, struct gptr offset, 
 
 	if (r == 0)
 		r = offset_get(t, &in, offset);
-	if (r == 0 && ((int64_t)count < 0 || appends(out.f) || file_is_pipe(in.f)))
+	if (r == 0 && ((int64_t)count < 0 || appends(out.f) || !(in.f->mode & FILE_SEEKABLE)))
 		r = -EINVAL;
 	if (r == 0 && inode_type(in.f->inode) == S_IFDIR)
 		r = -EINVAL;
@@ -279,10 +362,6 @@ struct tee_args {
 	size_t n;
 };
 
-/* Waited for on either side, since -EAGAIN does not say whose fault it was; when the other side
- * turns out to be the one, this ends the wait and is never seen outside. */
-enum { TEE_OTHER_SIDE = 1000 };
-
 static int64_t tee_try(struct tee_args *a, struct file *waiting)
 {
 	int64_t r = pipe_tee(a->in, a->out, a->n);
@@ -291,7 +370,7 @@ static int64_t tee_try(struct tee_args *a, struct file *waiting)
 	if (r != -EAGAIN)
 		return r;
 	readable = file_poll(a->in) & POLLIN;
-	return readable == (waiting == a->in) ? -TEE_OTHER_SIDE : -EAGAIN;
+	return readable == (waiting == a->in) ? -OTHER_SIDE : -EAGAIN;
 }
 
 static int64_t tee_op(struct file *f, void *arg)
@@ -307,9 +386,9 @@ static int64_t tee_wait(struct task *t, struct tee_args *a, bool nonblock)
 		return pipe_tee(a->in, a->out, a->n);
 	do {
 		r = file_wait_op(t, a->in, POLLIN, false, UINT64_MAX, tee_op, a);
-		if (r == -TEE_OTHER_SIDE)
+		if (r == -OTHER_SIDE)
 			r = file_wait_op(t, a->out, POLLOUT, false, UINT64_MAX, tee_op, a);
-	} while (r == -TEE_OTHER_SIDE);
+	} while (r == -OTHER_SIDE);
 	return r;
 }
 
