@@ -156,12 +156,17 @@ static inline int answer_is(const struct answer *a, const struct answer_key *k)
 	return 1;
 }
 
-/* Does it still hold? */
-static inline int answer_holds(const struct answers *t, const struct answer *a)
+/* Is `changed` still the sum of these counters? */
+static inline int changes_hold(const struct answers *t, uint32_t of, uint64_t changed)
 {
 	uint64_t sum = 0;
 
-	for (uint32_t of = a->of; of; of &= of - 1)
+	for (; of; of &= of - 1)
 		sum += __atomic_load_n(&t->changes[__builtin_ctz(of) % ANSWER_CHANGES], __ATOMIC_ACQUIRE);
-	return sum == a->changed;
+	return sum == changed;
+}
+
+static inline int answer_holds(const struct answers *t, const struct answer *a)
+{
+	return changes_hold(t, a->of, a->changed);
 }

@@ -165,6 +165,9 @@ struct task {
 	/* known.c; owner */
 	bool actions_told;
 	uint8_t action_calls;
+	bool opens_told;
+	uint8_t open_turn;
+	int open_fds[4]; /* -1: none */
 
 	/* at exit and clone */
 	struct gptr set_child_tid;

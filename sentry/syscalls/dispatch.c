@@ -6,6 +6,7 @@
 
 #include "abi/linux/unistd.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/known.h"
 #include "sentry/kernel/seccomp.h"
 #include "sentry/kernel/task.h"
 #include "sentry/strace/strace.h"
@@ -78,6 +79,7 @@ static int64_t call_make(struct task *t, uint64_t nr, const uint64_t args[6])
 	fs_answer_begin(t, nr);
 	result = syscall_call(t, nr, args);
 	fs_answer_end(t, nr, args, result);
+	known_opens_after(t, nr, args);
 	t->late = false;
 	return result;
 }

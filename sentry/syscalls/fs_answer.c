@@ -4,16 +4,23 @@
 #include "sentry/syscalls/fs_answer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
 
+#include "abi/linux/fcntl.h"
 #include "abi/linux/stat.h"
 #include "abi/linux/unistd.h"
+#include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/known.h"
 #include "sentry/kernel/task.h"
 #include "vfs/changes.h"
 #include "vfs/cred.h"
+#include "vfs/fs.h"
+#include "vfs/inode.h"
+#include "vfs/vfs.h"
 
 enum { PATH_KEPT = 256, DATA_KEPT = sizeof(struct linux_statx) };
 
@@ -93,6 +100,35 @@ static bool stayed(const struct task *t)
 	return call.root == atomic_load(&t->fs->root_id) && call.cwd == atomic_load(&t->fs->cwd_id);
 }
 
+static uint64_t changed_before(uint32_t of)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < VFS_CHANGES; i++)
+		if (of & 1u << i)
+			sum += call.before[i];
+	return sum;
+}
+
+/* A file that is looked up and opened: its attributes will be asked for next, as a rule. They are at hand where they are
+ * kept. */
+static void opened(struct task *t, int fd, uint64_t flags)
+{
+	AUTO(file) struct file *f = NULL;
+	struct linux_stat st;
+	struct vfs_attr a;
+
+	if (flags & (O_CREAT | LINUX_O_TMPFILE_BIT | O_PATH) || walk_seen.walks != 1 || !walk_seen.pure ||
+	    fdtable_is_shared(t->files) || fdtable_get(t->files, fd, &f) < 0)
+		return;
+	if (!f->inode->fs->attr_fixed && !f->inode->fs->depth)
+		return;
+	if (vfs_getattr(&f->path, &a) < 0 || !a.fixed)
+		return;
+	stat_of_attr(&a, &st);
+	known_open_tell(t, fd, &st, walk_seen.of, changed_before(walk_seen.of));
+}
+
 void fs_answer_end(struct task *t, uint64_t nr, const uint64_t args[6], int64_t result)
 {
 	struct pf_answer a = {
@@ -112,10 +148,10 @@ void fs_answer_end(struct task *t, uint64_t nr, const uint64_t args[6], int64_t 
 	if (!call.on)
 		return;
 	call.on = false;
+	if (result >= 0 && (nr == __NR_open || nr == __NR_openat))
+		opened(t, (int)result, args[nr == __NR_open ? 1 : 2]);
 	if (!call.path_len || call.path_len == PATH_KEPT || !keeps(nr, result) || !stayed(t))
 		return;
-	for (int i = 0; i < VFS_CHANGES; i++)
-		if (a.of & 1u << i)
-			a.changed += call.before[i];
+	a.changed = changed_before(a.of);
 	kernel->pf_ops->answer(kernel->platform, &a);
 }

@@ -7,7 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct linux_stat;
 struct task;
+struct vfs_attr;
+
+void stat_of_attr(const struct vfs_attr *a, struct linux_stat *out);
 
 /* The calls that can be answered; once. */
 void fs_answers_init(void);

@@ -18,9 +18,9 @@
 #define AT_NO_AUTOMOUNT 0x800
 #endif
 
-static int64_t put_stat(struct task *t, struct gptr dst, const struct vfs_attr *a)
+void stat_of_attr(const struct vfs_attr *a, struct linux_stat *out)
 {
-	struct linux_stat st = {
+	*out = (struct linux_stat){
 		.st_dev = a->dev,
 		.st_ino = a->ino,
 		.st_nlink = a->nlink,
@@ -38,7 +38,13 @@ static int64_t put_stat(struct task *t, struct gptr dst, const struct vfs_attr *
 		.st_ctime_sec = (uint64_t)a->ctime.tv_sec,
 		.st_ctime_nsec = (uint64_t)a->ctime.tv_nsec,
 	};
+}
 
+static int64_t put_stat(struct task *t, struct gptr dst, const struct vfs_attr *a)
+{
+	struct linux_stat st;
+
+	stat_of_attr(a, &st);
 	fs_answer_data(&st, sizeof(st), a->fixed);
 	return put_guest(t, dst, &st);
 }
