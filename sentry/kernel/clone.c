@@ -283,6 +283,7 @@ static int child_build(struct task *t, const struct clone_args_kernel *a, bool l
 	if (!(f & CLONE_THREAD)) {
 		tg->tgid = c->tid;
 		tg->exit_signal = a->exit_signal;
+		tg->parent_exec_id = t->tg->exec_id;
 		child_group(tg, t->tg, t);
 		if (!(f & CLONE_VM))
 			thread_group_owns_space(tg);
@@ -306,6 +307,7 @@ static void tree_enter_process(struct task *c, struct task *t, uint64_t f)
 	if (f & CLONE_PARENT) {
 		tg->parent = t->tg->parent;
 		tg->exit_signal = t->tg->exit_signal;
+		tg->parent_exec_id = t->tg->parent_exec_id;
 	}
 	list_push_back(&tg->parent->tg->children, &tg->sibling);
 	pgrp_move_locked(tg, t->tg->pgrp);

@@ -84,6 +84,8 @@ static bool parent_notify_exit(struct thread_group *tg)
 
 	if (!parent || !parent->sighand)
 		return true;
+	if (tg->parent_exec_id != parent->tg->exec_id)
+		signo = SIGCHLD;
 	if (status & 0x7f) {
 		code = status & 0x80 ? CLD_DUMPED : CLD_KILLED;
 		status &= 0x7f;
@@ -152,6 +154,7 @@ static void child_reparent(struct thread_group *child, struct task *from, struct
 	if (to)
 		list_push_back(&to->tg->children, &child->sibling);
 	child->exit_signal = SIGCHLD;
+	child->parent_exec_id = to ? to->tg->exec_id : 0;
 	if (child->zombie) {
 		bool reap = !to || parent_notify_exit(child);
 
@@ -208,6 +211,20 @@ void thread_group_reap_locked(struct thread_group *tg)
 void thread_group_zombie_release_locked(struct thread_group *tg)
 {
 	if (parent_notify_exit(tg) || kernel_dying_locked())
+		thread_group_reap_locked(tg);
+}
+
+/* The parent was told when the zombie became one, if the tracer was one of its own threads. */
+void thread_group_zombie_untraced_locked(struct thread_group *tg, const struct thread_group *tracer)
+{
+	const struct sigaction_guest *act;
+
+	if (task_parent_group_locked(tg) != tracer) {
+		thread_group_zombie_release_locked(tg);
+		return;
+	}
+	act = tg->parent->sighand ? &tg->parent->sighand->action[SIGCHLD - 1] : NULL;
+	if (!act || act->handler == 1 || act->flags & SA_NOCLDWAIT)
 		thread_group_reap_locked(tg);
 }
 
@@ -440,5 +457,6 @@ int task_de_thread(struct task *t)
 	if (tg->leader != t)
 		leader_replace(t);
 	tg->exit_signal = SIGCHLD;
+	tg->exec_id++;
 	return 0;
 }

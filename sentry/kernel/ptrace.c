@@ -227,7 +227,7 @@ void ptrace_tracer_exit_locked(struct task *tracer)
 		if (kill && !t->exiting)
 			task_group_exit_locked(t->tg, SIGKILL);
 		else if (t->tg->zombie)
-			thread_group_zombie_release_locked(t->tg);
+			thread_group_zombie_untraced_locked(t->tg, tracer->tg);
 	}
 	list_for_each_safe(n, &tracer->ptrace_notes, struct ptrace_note, node) {
 		list_del_init(&n->node);

@@ -63,6 +63,9 @@ struct thread_group {
 	struct sigpending pending;	/* shared; tasks_lock */
 	struct waitq signal_waitq;
 	int exit_signal;		/* tasks_lock: to the parent; 0: none */
+	/* How many programs it has run, and its parent had when it was made: another program gets SIGCHLD
+	 * whatever the exit signal; tasks_lock. */
+	uint32_t exec_id, parent_exec_id;
 	bool exiting;			/* group exit has begun; exit_status holds what it will be */
 	int exit_status;		/* wait status */
 	/* Group stop, tasks_lock: signal.c has the theory. */

@@ -52,6 +52,7 @@ void task_exit(struct task *t);
 void thread_group_reap_locked(struct thread_group *tg);
 /* Tells the parent of a zombie, which is reaped if nobody cares. tasks_lock. */
 void thread_group_zombie_release_locked(struct thread_group *tg);
+void thread_group_zombie_untraced_locked(struct thread_group *tg, const struct thread_group *tracer);
 /* exec or exit of a vfork child: lets the parent go on. */
 void task_vfork_release(struct task *t);
 /* clear_child_tid and robust futexes of the address space that t is leaving. */
