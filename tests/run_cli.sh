@@ -334,6 +334,25 @@ if pid == 0:
 	$asks
 time.sleep(1); os.kill(pid, 9); os._exit(7 if os.waitpid(pid, 0)[1] == 9 else 8)"
 
+# Likewise an overlay's lock of one file, held while it is copied up.
+echo lower >"$dir/vol/lower"
+stuck_test stuck-gofer-copy-up-waiter-killed 7 '' -v "$dir/vol:/data" python3 -c "
+import ctypes, os, time
+os.mkdir('/tmp/u'); os.mkdir('/tmp/w'); os.mkdir('/tmp/m')
+if ctypes.CDLL(None).mount(b'overlay', b'/tmp/m', b'overlay', 0, b'lowerdir=/data,upperdir=/tmp/u,workdir=/tmp/w'): os._exit(9)
+f = os.open('/tmp/m/lower', os.O_RDONLY)
+print('ready', flush=True)
+time.sleep(1)
+if os.fork() == 0:
+	os.fchmod(f, 0o640)
+	os._exit(0)
+time.sleep(0.5)
+pid = os.fork()
+if pid == 0:
+	os.fchmod(f, 0o600)
+	os._exit(0)
+time.sleep(0.5); os.kill(pid, 9); os._exit(7 if os.waitpid(pid, 0)[1] == 9 else 8)"
+
 # One process waits for the gofer and holds the directory's lock; one waits for the lock, and is killed.
 stuck_test stuck-gofer-lock-waiter-killed 7 '' -v "$dir/vol:/data" python3 -c "
 import os, select, time

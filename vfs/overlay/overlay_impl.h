@@ -10,6 +10,7 @@
 #include "abi/base/lock.h"
 #include "vfs/fs.h"
 #include "vfs/inode.h"
+#include "vfs/vfs.h"
 
 struct cred;
 struct file;
@@ -52,7 +53,8 @@ struct ovl_inode {
 	struct ovl_lower *lowers;      /* immutable; at most one unless a directory */
 	size_t nlowers;
 
-	struct mutex copy_mu; /* LOCK_OVERLAY: copy-up; also place */
+	/* LOCK_OVERLAY: copy-up; also place. Always taken for writing: by ovl_copy_lock() where one may leave. */
+	struct rwlock copy_mu;
 	/* Where copy-up puts it: copy_mu. parent NULL once it has no name. */
 	struct ovl_inode *parent; /* owned */
 	char *name;
@@ -89,6 +91,12 @@ struct ovl_record {
 	struct inode *upper;	/* owned if linked */
 	int32_t lower_links;	/* names not yet seen in the upper */
 };
+
+/* Whoever copies up or lists may wait for the layer's file system for as long as that pleases. -EINTR: killed. */
+static inline int ovl_copy_lock(struct ovl_inode *oi)
+{
+	return rwlock_take_unless(&oi->copy_mu, true, false, vfs_killed);
+}
 
 static inline struct ovl_inode *ovl_i(const struct inode *i)
 {

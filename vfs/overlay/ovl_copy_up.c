@@ -265,9 +265,11 @@ static int build(struct ovl_inode *oi, unsigned flags, struct inode **out)
 static int copy_up_one(struct ovl_inode *oi, unsigned flags)
 {
 	struct inode *upper = NULL;
-	int r;
+	int r = ovl_copy_lock(oi);
 
-	AUTO_LOCK(&oi->copy_mu);
+	if (r < 0)
+		return r;
+	AUTO(rwunlock) struct rwlock *locked = &oi->copy_mu;
 	if (ovl_upper(oi))
 		return 0;
 	if (oi->parent && !ovl_upper(oi->parent))
@@ -278,20 +280,35 @@ static int copy_up_one(struct ovl_inode *oi, unsigned flags)
 	return r;
 }
 
+/* The parent of oi, if that has no upper yet, with a reference; otherwise NULL. */
+static int parent_without_upper(struct ovl_inode *oi, struct ovl_inode **out)
+{
+	int r = ovl_copy_lock(oi);
+
+	if (r < 0)
+		return r;
+	AUTO(rwunlock) struct rwlock *locked = &oi->copy_mu;
+	*out = oi->parent && !ovl_upper(oi->parent) ? oi->parent : NULL;
+	if (*out)
+		inode_get(&(*out)->i);
+	return 0;
+}
+
 /* The topmost ancestor, or oi itself, that has no upper yet; with a reference. */
-static struct ovl_inode *first_without_upper(struct ovl_inode *oi)
+static int first_without_upper(struct ovl_inode *oi, struct ovl_inode **out)
 {
 	inode_get(&oi->i);
 	for (;;) {
 		struct ovl_inode *parent;
-		{
-			AUTO_LOCK(&oi->copy_mu);
-			parent = oi->parent;
-			if (!parent || ovl_upper(parent))
-				return oi;
-			inode_get(&parent->i);
+		int r = parent_without_upper(oi, &parent);
+
+		if (r == 0 && !parent) {
+			*out = oi;
+			return 0;
 		}
 		inode_put(&oi->i);
+		if (r < 0)
+			return r;
 		oi = parent;
 	}
 }
@@ -303,9 +320,12 @@ int ovl_copy_up(struct ovl_inode *oi, unsigned flags)
 	if (!oi->o->upper.root)
 		return -EROFS;
 	do {
-		struct ovl_inode *at = first_without_upper(oi);
-		int r = copy_up_one(at, at == oi ? flags : 0);
+		struct ovl_inode *at;
+		int r = first_without_upper(oi, &at);
 
+		if (r < 0)
+			return r;
+		r = copy_up_one(at, at == oi ? flags : 0);
 		inode_put(&at->i);
 		if (r < 0 && r != -EAGAIN)
 			return r;

@@ -228,7 +228,7 @@ static int clear_whiteouts(struct inode *upper)
 
 static bool at_place(struct ovl_inode *oi, struct ovl_inode *dir, const char *name, size_t len)
 {
-	AUTO_LOCK(&oi->copy_mu);
+	AUTO_WRLOCK(&oi->copy_mu);
 	return oi->parent == dir && oi->name_len == len && memcmp(oi->name, name, len) == 0;
 }
 

@@ -220,7 +220,7 @@ static struct ovl_inode *inode_alloc(struct overlay *o, struct inode *upper,
 	if (!oi)
 		return NULL;
 	inode_init(&oi->i, o->fs, ops_for(o, inode_type(real)), ino, atomic_load(&real->mode));
-	mutex_init(&oi->copy_mu, LOCK_OVERLAY);
+	rwlock_init(&oi->copy_mu, LOCK_OVERLAY);
 	oi->o = o;
 	atomic_init(&oi->upper, upper);
 	oi->lowers = lowers;
@@ -243,7 +243,7 @@ static void inode_free(struct ovl_inode *oi)
 	inode_put(ovl_upper(oi));
 	ovl_lowers_put(oi->lowers, oi->nlowers);
 	free(oi->name);
-	mutex_destroy(&oi->copy_mu);
+	rwlock_destroy(&oi->copy_mu);
 	inode_fini(&oi->i);
 	free(oi);
 }
@@ -340,7 +340,7 @@ int ovl_set_place(struct ovl_inode *oi, struct ovl_inode *parent, const char *na
 	if (parent && !copy)
 		return -ENOMEM;
 	{
-		AUTO_LOCK(&oi->copy_mu);
+		AUTO_WRLOCK(&oi->copy_mu);
 		old = oi->parent;
 		old_name = oi->name;
 		if (parent)

@@ -299,9 +299,11 @@ static int list_build(struct ovl_inode *dir, struct ovl_list **out)
 /* The current listing, with a reference. */
 static int list_get(struct ovl_inode *dir, struct ovl_list **out)
 {
-	AUTO_LOCK(&dir->copy_mu);
-	int r;
+	int r = ovl_copy_lock(dir);
 
+	if (r < 0)
+		return r;
+	AUTO(rwunlock) struct rwlock *locked = &dir->copy_mu;
 	if (!dir->list || dir->list->version != atomic_load(&dir->version) ||
 	    dir->o->revalidates) {
 		struct ovl_list *l;
@@ -358,7 +360,7 @@ static bool map_emit(struct dir_sink *sink, const char *name, size_t len, uint64
 
 static uint64_t parent_ino(struct ovl_inode *dir)
 {
-	AUTO_LOCK(&dir->copy_mu);
+	AUTO_WRLOCK(&dir->copy_mu);
 	return dir->parent ? dir->parent->i.ino : dir->i.ino;
 }
 
