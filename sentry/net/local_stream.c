@@ -107,16 +107,19 @@ static ssize_t send_with_rights(struct lsock *s, struct lsock *to, struct sock_m
 	return n;
 }
 
-/* The other end of a TCP connection is closed. That is learned by sending: what is sent first is
- * lost without an error. */
+/* The other end of a TCP connection is closed. That is learned by sending: what is sent first, as much as there
+ * is room for, is lost, and the next call told. */
 static ssize_t sent_to_nobody(struct lsock *s, struct sock_msg *m)
 {
+	uint32_t size = atomic_load_explicit(&s->sk.sndbuf, memory_order_relaxed);
+
 	{
 		AUTO_LOCK(&s->mu);
 		s->shut = LSOCK_SHUT_BOTH;
+		atomic_store(&s->sk.error, EPIPE);
 	}
-	waitq_wake(&s->sk.wq, POLLIN | POLLOUT | POLLHUP);
-	return (ssize_t)m->data->resid;
+	waitq_wake(&s->sk.wq, POLLIN | POLLOUT | POLLHUP | POLLERR);
+	return m->data->resid < size ? (ssize_t)m->data->resid : (ssize_t)size;
 }
 
 ssize_t lsock_stream_send(struct lsock *s, struct sock_msg *m)

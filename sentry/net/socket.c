@@ -71,8 +71,6 @@ static ssize_t sock_file_write(struct file *f, struct uio *src, uint64_t off, ui
 	r = s->ops->try_send(s, &m);
 	if (m.blocked_on)
 		s->ops->put(m.blocked_on);
-	if (r == -EPIPE && s->type == SOCK_STREAM)
-		socket_sigpipe();
 	return r;
 }
 
@@ -149,6 +147,21 @@ uint64_t socket_file_timeout(const struct file *f, bool write)
 
 	return s ? atomic_load_explicit(write ? &s->sndtimeo : &s->rcvtimeo, memory_order_relaxed)
 		 : 0;
+}
+
+bool socket_file_failed(const struct file *f)
+{
+	struct socket *s = file_socket(f);
+
+	return s && atomic_load_explicit(&s->error, memory_order_relaxed);
+}
+
+void socket_file_broken(const struct file *f)
+{
+	struct socket *s = file_socket(f);
+
+	if (s && s->type == SOCK_STREAM)
+		socket_sigpipe();
 }
 
 int socket_get(struct task *t, int fd, struct file **f, struct socket **out)

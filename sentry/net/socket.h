@@ -140,6 +140,10 @@ int64_t socket_recv(struct task *t, struct file *f, struct sock_msg *m);
 int sock_addr_from_guest(struct task *t, struct gptr src, int len, struct sock_addr *out);
 int sock_addr_to_guest(struct task *t, const struct sock_addr *a, struct gptr dst,
 		       struct gptr ulen);
+/* f is a socket whose error is still to be told. A write that has moved something leaves it to the next call. */
+bool socket_file_failed(const struct file *f);
+/* SIGPIPE, if a write to f that moved nothing ends with -EPIPE, and f is a socket; pipes send their own. */
+void socket_file_broken(const struct file *f);
 /* The absolute deadline of SO_RCVTIMEO, SO_SNDTIMEO. */
 uint64_t socket_deadline(uint64_t timeo_ns);
 /* SO_RCVTIMEO or SO_SNDTIMEO of a file that is a socket: ns, 0 none. For read(2) and write(2). */

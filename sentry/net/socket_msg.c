@@ -105,7 +105,7 @@ int64_t socket_send(struct task *t, struct file *f, struct sock_msg *m)
 		if (r < 0)
 			break;
 		total += r;
-	} while (s->type == SOCK_STREAM && r && m->data->resid);
+	} while (s->type == SOCK_STREAM && r && m->data->resid && !socket_file_failed(f));
 	if (total)
 		return total;
 	if (r == -EPIPE && s->type == SOCK_STREAM && !(m->flags & MSG_NOSIGNAL))

@@ -43,7 +43,7 @@ static int64_t write_op(struct file *f, void *arg)
 {
 	struct transfer *x = arg;
 
-	for (;;) {
+	while (!x->done || !socket_file_failed(f)) {
 		ssize_t n = x->at ? file_pwrite(f, x->u, x->off, x->limit)
 				  : file_write(f, x->u, x->limit);
 
@@ -51,8 +51,9 @@ static int64_t write_op(struct file *f, void *arg)
 			return n;
 		x->done += (size_t)n;
 		if (!(f->mode & FILE_STREAM) || !x->u->resid || n == 0)
-			return (int64_t)x->done;
+			break;
 	}
+	return (int64_t)x->done;
 }
 
 bool file_nonblock(struct file *f)
@@ -86,6 +87,8 @@ int64_t file_write_wait(struct task *t, struct file *f, struct uio *u, const uin
 		return (int64_t)x.done;
 	if (r == -ERESTARTSYS && timeo)
 		return -EINTR;
+	if (r == -EPIPE)
+		socket_file_broken(f);
 	if (r == -EFBIG && x.limit != UINT64_MAX)
 		task_send_fsize(t);
 	return r;
