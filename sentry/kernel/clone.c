@@ -212,19 +212,40 @@ static void child_registers(struct task *c, const struct clone_args_kernel *a)
 
 /* ---- putting together and taking apart ------------------------------------------------------ */
 
-/* A child that never ran. */
+/* A child that never ran. It may have been in the tree for a moment, and who found it there may keep it: he finds
+ * one that has exited. */
 static void child_discard(struct task *c)
 {
-	if (c->pt)
-		kernel->pf_ops->thread_destroy(c->pt);
-	c->pt = NULL;
-	if (c->mm)
-		mm_put(c->mm);
-	fdtable_put(c->files);
-	fs_context_put(c->fs);
-	mount_ns_put(c->mount_ns);
-	uts_ns_put(c->uts_ns);
-	sighand_put(c->sighand);
+	struct {
+		struct pf_thread *pt;
+		struct mm *mm;
+		struct fdtable *files;
+		struct fs_context *fs;
+		struct mount_ns *mount_ns;
+		struct uts_ns *uts_ns;
+		struct sighand *sighand;
+	} had;
+
+	{
+		AUTO_LOCK(&kernel->tasks_lock);
+		AUTO_LOCK(&c->pt_lock);
+		had.pt = steal(&c->pt);
+		had.mm = steal(&c->mm);
+		had.files = steal(&c->files);
+		had.fs = steal(&c->fs);
+		had.mount_ns = steal(&c->mount_ns);
+		had.uts_ns = steal(&c->uts_ns);
+		had.sighand = steal(&c->sighand);
+	}
+	if (had.pt)
+		kernel->pf_ops->thread_destroy(had.pt);
+	if (had.mm)
+		mm_put(had.mm);
+	fdtable_put(had.files);
+	fs_context_put(had.fs);
+	mount_ns_put(had.mount_ns);
+	uts_ns_put(had.uts_ns);
+	sighand_put(had.sighand);
 	if (c->tid) {
 		AUTO_LOCK(&kernel->tasks_lock);
 		pid_unreserve_locked(c->tid);
@@ -351,6 +372,8 @@ static void tree_leave_locked(struct task *c, struct task *t)
 	t->vfork_waiting = false;
 	c->vfork_parent = NULL;
 	list_del_init(&c->tg_node);
+	c->exiting = true;
+	atomic_store(&c->futexes_left, true);
 	if (c->ptrace)
 		ptrace_detach_locked(c, 0);
 	c->tg->ntasks--;

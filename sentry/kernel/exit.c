@@ -363,16 +363,20 @@ static void resources_put(struct task *t)
 {
 	struct fdtable *files;
 	struct fs_context *fs;
+	struct mount_ns *mounts;
+	struct uts_ns *uts;
 
 	{
 		AUTO_LOCK(&kernel->tasks_lock);
 		files = steal(&t->files);
 		fs = steal(&t->fs);
+		mounts = steal(&t->mount_ns);
+		uts = steal(&t->uts_ns);
 	}
 	fdtable_put(files);
 	fs_context_put(fs);
-	mount_ns_put(steal(&t->mount_ns));
-	uts_ns_put(steal(&t->uts_ns));
+	mount_ns_put(mounts);
+	uts_ns_put(uts);
 }
 
 void task_exit(struct task *t)

@@ -109,7 +109,10 @@ int64_t sys_get_robust_list(struct task *t, int pid, struct gptr head, struct gp
 
 	if (!other)
 		return -ESRCH;
-	err = other == t ? 0 : task_may_access(t, other);
+	{
+		AUTO_LOCK(&kernel->tasks_lock);
+		err = other == t ? 0 : task_may_access(t, other);
+	}
 	if (err)
 		return err;
 	list = task_robust_list(other).v;

@@ -273,7 +273,8 @@ void thread_group_cpu_time(struct thread_group *tg, uint64_t *user_ns, uint64_t 
 /* Opens a program for execve: a regular file with execute permission, on a mount without noexec.
  * Read permission isn't asked for. flags: AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW. -EACCES ... */
 int task_open_exec(struct task *t, int dirfd, const char *path, int flags, struct file **out);
-/* ptrace_may_access of Linux: may `t` look into target (read: /proc/pid/fd, mem; kcmp)? -EPERM. */
+/* ptrace_may_access of Linux: may `t` look into target (read: /proc/pid/fd, mem; kcmp)? -EPERM. tasks_lock held, or
+ * target is t. */
 int task_may_access(struct task *t, struct task *target);
 /* The parent's process id as getppid tells; tasks_lock. */
 int task_ppid_locked(struct task *t);

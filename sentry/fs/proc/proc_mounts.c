@@ -13,6 +13,7 @@
 #include "vfs/dirent.h"
 #include "vfs/fs.h"
 #include "vfs/mount.h"
+#include "vfs/tree_lock.h"
 
 #define MOUNTS_MAX 4096
 
@@ -148,11 +149,16 @@ static void show_info(struct text *t, struct mount *m, const char *where)
 {
 	struct path top = {m, m->fs->root};
 	AUTO(free) char *root = NULL;
+	int parent;
+
+	tree_rdlock();
+	parent = m->parent->id;
+	tree_rdunlock();
 
 	/* What of the file system is mounted: "/" unless it is a bind mount of a part. */
 	if (m->root == m->fs->root || path_to_text(&(struct path){m, m->root}, &top, &root))
 		root = strdup("/");
-	text_printf(t, "%d %d %u:%u ", m->id, m->parent ? m->parent->id : m->id, major(m->fs->dev),
+	text_printf(t, "%d %d %u:%u ", m->id, parent, major(m->fs->dev),
 		    minor(m->fs->dev));
 	text_escape(t, root ? root : "/", " \t\n");
 	text_add(t, " ", 1);

@@ -20,6 +20,7 @@ int proc_may_read(const struct synth_ctx *c)
 {
 	if (!current_task)
 		return -EACCES;
+	AUTO_LOCK(&kernel->tasks_lock);
 	return task_may_access(current_task, c->task) ? -EACCES : 0;
 }
 
