@@ -186,6 +186,9 @@ static ssize_t text_read(struct file *f, struct uio *dst, uint64_t off)
 
 		sf->text.len = 0;
 		sf->text.failed = false;
+		/* The task may have got other rights since the file was opened. What it was then is gone. */
+		if (node_may(si))
+			return 0;
 		r = si->entry->show(&sf->text, &si->ctx);
 		if (r)
 			return r;
