@@ -77,6 +77,7 @@ static struct p9_call *call_new_locked(struct p9_client *c)
 	call->t.tag = (uint16_t)c->ncalls;
 	call->rx = call->rx_small;
 	call->fds.n = 0;
+	call->uses = 0;
 	list_init(&call->node);
 	cond_init(&call->cond);
 	c->calls[c->ncalls++] = call;
@@ -104,6 +105,7 @@ struct p9_call *p9_call_get(struct p9_client *c)
 	list_del_init(&call->node);
 	call->state = CALL_BUSY;
 	call->async = false;
+	call->uses++;
 	return call;
 }
 
@@ -166,6 +168,7 @@ static void call_tag(struct p9_call *call)
 int p9_call_send(struct p9_call *call)
 {
 	struct p9_client *c = call->client;
+	uint32_t use = call->uses;
 	uint8_t *buf;
 	ssize_t n;
 	int err;
@@ -187,8 +190,13 @@ int p9_call_send(struct p9_call *call)
 		free(buf);
 	if (err == -EINTR) {
 		mutex_lock(&c->mu);
-		list_del_init(&call->node);
-		call->state = CALL_BUSY;
+		/* A peer may answer what it has not been asked yet; then the call may be another's by now. */
+		if (call->uses == use && call->state == CALL_SENT) {
+			list_del_init(&call->node);
+			call->state = CALL_BUSY;
+		} else {
+			err = 0;
+		}
 		mutex_unlock(&c->mu);
 	}
 	return err;

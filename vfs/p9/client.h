@@ -29,6 +29,7 @@ struct p9_call {
 	/* ORPHAN: given up by the caller, LOST: and put by it; the reply is still to come */
 	enum { CALL_FREE, CALL_BUSY, CALL_SENT, CALL_DONE, CALL_ORPHAN, CALL_LOST } state; /* client->mu */
 	bool async;
+	uint32_t uses;	  /* how often it was got; client->mu */
 	uint8_t *rx;	  /* rx_small, or malloc'ed */
 	size_t rx_len;
 	uint8_t rx_small[2560];
