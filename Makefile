@@ -76,6 +76,7 @@ help:
 	@echo 'make            builds $(BUILD)/sentry'
 	@echo 'make run        installs what is missing, builds, runs a program in a sandbox'
 	@echo 'make test       all tests; the parts: unit, guest, programs (ONLY=pattern, VERBOSE=1)'
+	@echo 'make stress     random calls inside, from many threads (SECONDS_EACH=20, SEED=)'
 	@echo 'make patch-full every call site of the programs of this machine, as it was and patched'
 	@echo 'make check      layers, headers, cppcheck; make tidy: clang-tidy (FILES=...)'
 	@echo 'make bench      measurements'

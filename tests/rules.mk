@@ -5,6 +5,7 @@
 #   tests/guest/*_test.c          programs that check themselves, built static and dynamic; run
 #                                 natively first, then in the sandbox (run_guest.sh)
 #   tests/programs/*.sh           runs of real programs, compared with a native run (run_programs.sh)
+#   tests/stress/*.c              random calls from many threads, inside only (run_stress.sh); not part of `make test`
 TEST_OUT := $(BUILD)/test
 UNIT_FOLDERS := $(notdir $(patsubst %/,%,$(sort $(dir $(wildcard tests/unit/*/*_test.c)))))
 UNIT_BINS := $(patsubst %,$(TEST_OUT)/unit/%,$(UNIT_FOLDERS))
@@ -54,8 +55,16 @@ guest: $(BUILD)/sentry guest-programs
 programs: $(BUILD)/sentry
 	@tests/run_programs.sh $(BUILD)/sentry $(TEST_OUT)
 
+STRESS_BINS := $(patsubst tests/stress/%.c,$(BUILD)/stress/%,$(wildcard tests/stress/*.c))
+$(BUILD)/stress/%: tests/stress/%.c tests/stress/stress.h
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS) -Wno-unused-result -static -o $@ $<
+
+stress: $(BUILD)/sentry $(STRESS_BINS)
+	@tests/run_stress.sh $(BUILD)
+
 # Everything; the last line is 'N passed, N failed'. A part that fails doesn't stop the next.
 test: $(BUILD)/sentry $(UNIT_BINS) guest-programs
 	@tests/run_all.sh $(BUILD) $(TEST_OUT) "$(UNIT_BINS)" "$(GUEST_NAMES)"
 
-.PHONY: unit patch-full guest guest-programs programs test
+.PHONY: unit patch-full guest guest-programs programs stress test
