@@ -41,7 +41,7 @@ static uint64_t look_locked(struct thread_group *tg)
 	}
 	if (used >= soft) {
 		siginfo_kernel(&info, SIGXCPU);
-		signal_send_group_locked(tg, &info);
+		signal_send_runner_locked(tg, &info);
 		/* As Linux does: getrlimit shows it. */
 		l->cur = used / NS_PER_S + 1;
 		soft = seconds_ns(l->cur);

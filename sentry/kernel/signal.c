@@ -228,17 +228,17 @@ static bool task_wants(struct task *t, int signo)
 	return !t->stopped;
 }
 
-/* One that isn't busy with another signal, if there is one. */
-static struct task *group_choose(struct thread_group *tg, int signo)
+/* One of first's group that isn't busy with another signal, if there is one. */
+static struct task *group_choose(struct task *first, int signo)
 {
 	struct task *fallback = NULL;
 
-	if (tg->leader && task_wants(tg->leader, signo)) {
-		if (!tg->leader->work)
-			return tg->leader;
-		fallback = tg->leader;
+	if (task_wants(first, signo)) {
+		if (!first->work)
+			return first;
+		fallback = first;
 	}
-	list_for_each(t, &tg->tasks, struct task, tg_node) {
+	list_for_each(t, &first->tg->tasks, struct task, tg_node) {
 		if (!task_wants(t, signo))
 			continue;
 		if (!t->work)
@@ -269,7 +269,7 @@ void task_group_exit_locked(struct thread_group *tg, int wait_status)
 static void signal_complete_locked(struct task *t, bool group, int signo)
 {
 	struct thread_group *tg = t->tg;
-	struct task *chosen = group ? group_choose(tg, signo) : (task_wants(t, signo) ? t : NULL);
+	struct task *chosen = group ? group_choose(t, signo) : (task_wants(t, signo) ? t : NULL);
 	const struct sigaction_guest *act;
 	enum sig_default what = signal_default(signo);
 
@@ -421,6 +421,13 @@ int signal_send_group_locked(struct thread_group *tg, const struct guest_siginfo
 	if (!t || t->exiting)
 		t = list_first(&tg->tasks, struct task, tg_node);
 	return t ? signal_send_locked(t, true, info) : 0;
+}
+
+int signal_send_runner_locked(struct thread_group *tg, const struct guest_siginfo *info)
+{
+	struct task *t = thread_group_runner_locked(tg);
+
+	return t ? signal_send_locked(t, true, info) : signal_send_group_locked(tg, info);
 }
 
 int signal_send_task(struct task *t, const struct guest_siginfo *info)

@@ -57,6 +57,8 @@ int signal_send_task(struct task *t, const struct guest_siginfo *info);
 int signal_send_group(struct thread_group *tg, const struct guest_siginfo *info);
 int signal_send_task_locked(struct task *t, const struct guest_siginfo *info);
 int signal_send_group_locked(struct thread_group *tg, const struct guest_siginfo *info);
+/* The same, of a timer that counts CPU time: rather to the task that has used it. */
+int signal_send_runner_locked(struct thread_group *tg, const struct guest_siginfo *info);
 /* SI_KERNEL signal to all of a process group (tty, SIGHUP on orphaned groups ...). */
 struct pgrp;
 int signal_send_pgrp_locked(struct pgrp *pg, const struct guest_siginfo *info);

@@ -186,6 +186,7 @@ struct task {
 	uint64_t s_clock_base;		/* what s_clock showed when this task began; set before it */
 	_Atomic int32_t s_clock;	/* clockid_t: CPU time of the S thread */
 	struct task_counts counts;	/* owner */
+	uint64_t chosen_ns;		/* CPU time when it was last the group's runner; tasks_lock */
 	uint32_t charged_uid;		/* whose RLIMIT_NPROC counts this task; tasks_lock */
 	int nice;
 	int sched_policy, sched_priority;
@@ -268,6 +269,8 @@ void task_set_cred(struct task *t, struct cred *c);
 /* CPU time of one task, and of a process (its dead threads included), in ns. Any thread; the
  * latter takes tasks_lock. */
 void task_cpu_time(struct task *t, uint64_t *user_ns, uint64_t *sys_ns);
+/* Of the group's tasks, the one that has run the most since it was last chosen so; NULL: none is left. */
+struct task *thread_group_runner_locked(struct thread_group *tg);
 void thread_group_cpu_time_locked(struct thread_group *tg, uint64_t *user_ns, uint64_t *sys_ns);
 void thread_group_cpu_time(struct thread_group *tg, uint64_t *user_ns, uint64_t *sys_ns);
 /* Opens a program for execve: a regular file with execute permission, on a mount without noexec.

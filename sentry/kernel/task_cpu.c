@@ -35,6 +35,30 @@ void task_cpu_time(struct task *t, uint64_t *user_ns, uint64_t *sys_ns)
 	*sys_ns = t->stime_base + s + s_thread_ns(t);
 }
 
+struct task *thread_group_runner_locked(struct thread_group *tg)
+{
+	struct task *best = NULL;
+	uint64_t best_ns = 0, best_ran = 0;
+
+	list_for_each(t, &tg->tasks, struct task, tg_node) {
+		uint64_t user = 0, sys = 0, ran;
+
+		if (t->exiting)
+			continue;
+		if (tg->ntasks > 1)
+			task_cpu_time(t, &user, &sys);
+		ran = user + sys > t->chosen_ns ? user + sys - t->chosen_ns : 0;
+		if (best && ran <= best_ran)
+			continue;
+		best = t;
+		best_ran = ran;
+		best_ns = user + sys;
+	}
+	if (best && tg->ntasks > 1)
+		best->chosen_ns = best_ns;
+	return best;
+}
+
 static bool space_time(struct mm *mm, uint64_t *u, uint64_t *s)
 {
 	const struct pf_ops *ops = kernel->pf_ops;

@@ -18,14 +18,14 @@
 #define CPU_MIN_WAIT_NS 500000ULL
 #define CPU_MAX_BACKOFF_NS 100000000ULL
 
-static bool on_cpu_clock(const struct gtimer *g)
+bool gtimer_on_cpu_clock(const struct gtimer *g)
 {
 	return g->cpu.tg || g->cpu.task;
 }
 
 static uint64_t timer_clock_now(const struct gtimer *g)
 {
-	return on_cpu_clock(g) ? cpu_clock_now(&g->cpu) : clock_now(g->clock);
+	return gtimer_on_cpu_clock(g) ? cpu_clock_now(&g->cpu) : clock_now(g->clock);
 }
 
 /* When to look at a CPU clock that shows `now`. */
@@ -51,7 +51,7 @@ static void rearm_locked(struct gtimer *g, uint64_t now, uint64_t not_before)
 	uint64_t deadline;
 
 	if (g->at > now)
-		deadline = on_cpu_clock(g) ? cpu_look_again(g, now) : clock_deadline(g->clock, g->at);
+		deadline = gtimer_on_cpu_clock(g) ? cpu_look_again(g, now) : clock_deadline(g->clock, g->at);
 	else
 		deadline = now_mono_ns();
 	ktimer_arm(&g->kt, deadline > not_before ? deadline : not_before);

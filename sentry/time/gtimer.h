@@ -39,6 +39,7 @@ struct gtimer_value {
 void gtimer_set(struct gtimer *g, uint64_t value, uint64_t interval, bool absolute,
 		struct gtimer_value *old);
 struct gtimer_value gtimer_get(struct gtimer *g);
+bool gtimer_on_cpu_clock(const struct gtimer *g);
 
 /* struct itimerspec of the guest. -EFAULT, -EINVAL. */
 int get_guest_itimerspec(struct task *t, struct gptr src, uint64_t *value, uint64_t *interval);

@@ -28,7 +28,11 @@ static void itimer_expire(struct gtimer *g, uint64_t n)
 	struct guest_siginfo info;
 
 	siginfo_kernel(&info, it->signo);
-	signal_send_group(it->tg, &info);
+	AUTO_LOCK(&kernel->tasks_lock);
+	if (it->signo == SIGALRM)
+		signal_send_group_locked(it->tg, &info);
+	else
+		signal_send_runner_locked(it->tg, &info);
 }
 
 static struct itimers *itimers_new(struct thread_group *tg)

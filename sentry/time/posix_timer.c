@@ -86,6 +86,8 @@ static void posix_timer_expire(struct gtimer *g, uint64_t n)
 	p->queued = true;
 	if (p->task)
 		signal_send_task_locked(p->task, &info);
+	else if (gtimer_on_cpu_clock(&p->g))
+		signal_send_runner_locked(p->tg, &info);
 	else
 		signal_send_group_locked(p->tg, &info);
 }
