@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -69,6 +70,18 @@ int host_process_cpu_time(pid_t pid, uint64_t *user_ns, uint64_t *sys_ns)
 	*user_ns = user < all ? user : all;
 	*sys_ns = all - *user_ns;
 	return 0;
+}
+
+uint64_t host_process_shared(int procfd, pid_t pid)
+{
+	char buf[4096], path[40], *line;
+	unsigned long long kib;
+
+	snprintf(path, sizeof(path), "%d/status", pid);
+	if (proc_read(procfd, path, buf, sizeof(buf)) < 0)
+		return 0;
+	line = strstr(buf, "\nRssShmem:");
+	return line && sscanf(line, "\nRssShmem: %llu", &kib) == 1 ? kib << 10 : 0;
 }
 
 uint64_t host_process_rss(int procfd, pid_t pid)

@@ -299,6 +299,8 @@ struct pf_ops {
 	int (*space_cpu_time)(struct pf_space *s, uint64_t *user_ns, uint64_t *sys_ns);
 	/* Resident bytes of the stub process, for RSS and --memory. */
 	uint64_t (*space_rss)(struct pf_space *s);
+	/* Of these: in memory that may be shared with other processes, and not in files. May be NULL. */
+	uint64_t (*space_shared)(struct pf_space *s);
 	/* The most that the stub process of t, stopped in a system call, has had resident; its own word
 	 * for it. 0: space_rss() must be asked. May be NULL. */
 	uint64_t (*thread_maxrss)(struct pf_thread *t);

@@ -171,6 +171,29 @@ def fill():
 	time.sleep(2)
 threading.Thread(target=fill).start()
 ctypes.CDLL(None).syscall(60, 0)"
+run memory-limit-detached-segment 137 '' '' --memory 64m -- python3 -c "
+import ctypes, time
+c = ctypes.CDLL(None)
+c.shmat.restype = ctypes.c_void_p
+for i in range(200):
+	p = c.shmat(c.shmget(0, 4 << 20, 0o1600), None, 0)
+	ctypes.memset(p, 1, 4 << 20)
+	c.shmdt(ctypes.c_void_p(p))
+	time.sleep(0.05)"
+run memory-limit-unmapped-file 137 '' '' --memory 64m -- python3 -c "
+import mmap, os, time
+f = os.open('/tmp/f', os.O_CREAT | os.O_RDWR)
+os.truncate(f, 800 << 20)
+for i in range(200):
+	m = mmap.mmap(f, 4 << 20, offset=i * (4 << 20))
+	m[:] = b'x' * (4 << 20)
+	m.close()
+	time.sleep(0.05)"
+run memory-limit-shared-once 0 '' '' --memory 64m -- python3 -c "
+import mmap, os, time
+m = mmap.mmap(-1, 16 << 20)
+m[:] = b'x' * (16 << 20)
+time.sleep(0.5)"
 run memory-limit-pipes 137 '' '' --memory 64m -- python3 -c "
 import fcntl, os, time
 for i in range(300):

@@ -136,6 +136,7 @@ ssize_t pt_memory_copy(struct pf_space *s, bool write, void *local, uint64_t rem
 int ptrace_thread_cpu_time(struct pf_thread *t, uint64_t *user_ns, uint64_t *sys_ns);
 int ptrace_space_cpu_time(struct pf_space *s, uint64_t *user_ns, uint64_t *sys_ns);
 uint64_t ptrace_space_rss(struct pf_space *s);
+uint64_t ptrace_space_shared(struct pf_space *s);
 
 /* zygote.c */
 int pt_zygote_start(struct platform *p);

@@ -56,3 +56,8 @@ uint64_t ptrace_space_rss(struct pf_space *s)
 {
 	return host_process_rss(s->p->procfd, s->pid);
 }
+
+uint64_t ptrace_space_shared(struct pf_space *s)
+{
+	return host_process_shared(s->p->procfd, s->pid);
+}

@@ -142,5 +142,6 @@ const struct pf_ops platform_ptrace = {
 	.thread_cpu_time = ptrace_thread_cpu_time,
 	.space_cpu_time = ptrace_space_cpu_time,
 	.space_rss = ptrace_space_rss,
+	.space_shared = ptrace_space_shared,
 	.thread_space = ptrace_thread_space,
 };

@@ -575,6 +575,7 @@ bool memory_probe(struct pf_space *s);
 int seccomp_thread_cpu_time(struct pf_thread *t, uint64_t *user_ns, uint64_t *sys_ns);
 int seccomp_space_cpu_time(struct pf_space *s, uint64_t *user_ns, uint64_t *sys_ns);
 uint64_t seccomp_space_rss(struct pf_space *s);
+uint64_t seccomp_space_shared(struct pf_space *s);
 uint64_t seccomp_thread_maxrss(struct pf_thread *t);
 
 /* helper.c */

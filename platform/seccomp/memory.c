@@ -122,6 +122,11 @@ uint64_t seccomp_space_rss(struct pf_space *s)
 	return host_process_rss(s->p->procfd, s->pid);
 }
 
+uint64_t seccomp_space_shared(struct pf_space *s)
+{
+	return host_process_shared(s->p->procfd, s->pid);
+}
+
 uint64_t seccomp_thread_maxrss(struct pf_thread *t)
 {
 	return (uint64_t)__atomic_load_n(&t->slot->maxrss, __ATOMIC_RELAXED) << 10;

@@ -223,6 +223,7 @@ const struct pf_ops platform_seccomp = {
 	.thread_cpu_time = seccomp_thread_cpu_time,
 	.space_cpu_time = seccomp_space_cpu_time,
 	.space_rss = seccomp_space_rss,
+	.space_shared = seccomp_space_shared,
 	.thread_cpu = seccomp_thread_cpu,
 	.thread_maxrss = seccomp_thread_maxrss,
 	.thread_space = seccomp_thread_space,

@@ -21,6 +21,7 @@
 #include "sentry/syscalls/syscalls.h"
 #include "vfs/file.h"
 #include "vfs/host_fd.h"
+#include "vfs/host_memory.h"
 
 #define SHM_SEGMENTS_MAX 4096
 #define SHM_SIZE_MAX (1ULL << 46)
@@ -54,7 +55,7 @@ static void segment_free(struct shm_segment *s)
 {
 	shm.slot[SYSV_INDEX(s->id)] = NULL;
 	shm.used--;
-	close(s->fd);
+	host_memory_close(s->fd);
 	free(s);
 }
 
@@ -186,13 +187,14 @@ static int segment_new(struct task *t, int key, uint64_t size, unsigned flags)
 		free(s);
 		return -ENOMEM;
 	}
+	host_memory_add(s->fd);
 	sysv_perm_init(&s->ds.shm_perm, t, key, flags);
 	s->ds.shm_segsz = size;
 	s->ds.shm_ctime = sysv_now();
 	s->ds.shm_cpid = t->tg->tgid;
 	err = segment_insert(s);
 	if (err) {
-		close(s->fd);
+		host_memory_close(s->fd);
 		free(s);
 		return err;
 	}

@@ -1,5 +1,5 @@
 /* A watcher instead of a cgroup, which an ordinary user may not make: it looks at the resident memory of
- * every address space, of the in-memory file systems, of patched text and of the sentry's own heap (what is in pipes
+ * every address space, of the in-memory file systems, of shared memory that nobody maps, of patched text and of the sentry's own heap (what is in pipes
  * and sockets), the more often the less is left, and ends
  * the largest process when the limit is passed, as the host's kernel does in a memory cgroup. In-memory files are
  * bounded exactly (ENOSPC). What is faulted in between two looks can go over the limit for that time. Only sandboxes
@@ -20,12 +20,14 @@
 #include "sentry/kernel/task.h"
 #include "sentry/mm/mm.h"
 #include "sentry/mm/patch.h"
+#include "vfs/host_memory.h"
 #include "vfs/tmpfs/page_pool.h"
 
 #define PERIOD_MIN_NS 5000000u	 /* close to the limit */
 #define PERIOD_MAX_NS 200000000u /* nothing used yet */
 #define GROUPS_MAX 4096
 #define SHARERS_LOOK 64
+#define UNMAPPED_LOOK (1UL << 20)	 /* less is not looked for */
 #define CACHES_MAX (8UL << 20) /* of the sentry, which come with use */
 
 struct watch {
@@ -90,6 +92,17 @@ static void kill_group(struct thread_group *tg, uint64_t rss)
 	signal_send_group(tg, &info);
 }
 
+/* Shared memory that neither the file systems nor anybody's resident memory shows: stored through mappings that are
+ * gone. At least so much: who maps what is counted already makes it less. */
+static uint64_t unmapped(struct watch *w)
+{
+	uint64_t there = host_memory_bytes(), known = page_pool_host() * GUEST_PAGE_SIZE;
+
+	for (size_t i = 0; i < w->n && there > known + UNMAPPED_LOOK; i++)
+		known += mm_shared_bytes(w->mms[i]);
+	return there > known + UNMAPPED_LOOK ? there - known : 0;
+}
+
 /* The share of the limit that is in use, in 1/1000. */
 static uint64_t look(struct watch *w)
 {
@@ -109,6 +122,7 @@ static uint64_t look(struct watch *w)
 			victim = i;
 		}
 	}
+	total += unmapped(w);
 	if (total > w->limit && w->n)
 		kill_group(w->groups[victim], largest);
 	for (size_t i = 0; i < w->n; i++) {

@@ -102,6 +102,7 @@ void mm_each_vma(struct mm *m, bool (*fn)(const struct vma *v, void *ctx), void 
 bool mm_lookup(struct mm *m, uint64_t addr, struct vma *copy);
 void vma_copy_release(struct vma *copy);
 uint64_t mm_rss_bytes(struct mm *m);
+uint64_t mm_shared_bytes(struct mm *m); /* of these: shared memory */
 /* Once, of a new mm. While it is set nobody may open the file for writing; -ETXTBSY: somebody has. */
 int mm_set_exe(struct mm *m, struct file *f);
 /* The program file, with a reference, or NULL. */

@@ -11,6 +11,7 @@
 #include "sentry/mm/mm_impl.h"
 #include "vfs/file.h"
 #include "vfs/host_fd.h"
+#include "vfs/host_memory.h"
 
 struct shm {
 	int fd;
@@ -37,7 +38,7 @@ static void shm_release(struct file *f)
 {
 	struct shm *s = f->priv;
 
-	close(s->fd);
+	host_memory_close(s->fd);
 	free(s);
 }
 
@@ -75,6 +76,8 @@ int anon_shared_new(uint64_t size, struct file **out)
 	if (err) {
 		close(s->fd);
 		free(s);
+		return err;
 	}
-	return err;
+	host_memory_add(s->fd);
+	return 0;
 }

@@ -323,6 +323,11 @@ uint64_t mm_rss_bytes(struct mm *m)
 	return kernel->pf_ops->space_rss ? kernel->pf_ops->space_rss(m->space) : 0;
 }
 
+uint64_t mm_shared_bytes(struct mm *m)
+{
+	return kernel->pf_ops->space_shared ? kernel->pf_ops->space_shared(m->space) : 0;
+}
+
 struct file *mm_exe(struct mm *m)
 {
 	AUTO_LOCK(&m->map_lock);

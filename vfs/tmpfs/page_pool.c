@@ -44,6 +44,7 @@ static struct {
 	char *bump, *populated, *end;
 	struct run_stack dirty, clean;
 	uint64_t used, limit;
+	uint64_t host; /* of used: in host files */
 } pool = {.mu = MUTEX_INIT(LOCK_TMPFS)};
 
 static bool stack_push(struct run_stack *s, char *start, size_t n)
@@ -180,6 +181,13 @@ void page_pool_count_host(int64_t pages)
 {
 	AUTO_LOCK(&pool.mu);
 	pool.used += (uint64_t)pages;
+	pool.host += (uint64_t)pages;
+}
+
+uint64_t page_pool_host(void)
+{
+	AUTO_LOCK(&pool.mu);
+	return pool.host;
 }
 
 bool page_pool_has_room(uint64_t pages)

@@ -20,3 +20,4 @@ bool page_pool_has_room(uint64_t pages);
 /* The most that the pool may hold, in pages. Default: the machine's memory. */
 void page_pool_set_limit(uint64_t pages);
 uint64_t page_pool_used(void);
+uint64_t page_pool_host(void); /* of these: in host files, as far as known */

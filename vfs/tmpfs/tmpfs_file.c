@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "vfs/file.h"
+#include "vfs/host_memory.h"
 #include "vfs/tmpfs/page_pool.h"
 #include "vfs/tmpfs/tmpfs_impl.h"
 #include "vfs/uio.h"
@@ -320,7 +321,7 @@ void tmpfs_file_free(struct tmpfs_inode *ti)
 	tmpfs_uncharge(ti->t, page_map_remove(&ti->pages, 0, UINT64_MAX) + ti->host_pages);
 	page_pool_count_host(-(int64_t)ti->host_pages);
 	if (ti->host_fd >= 0)
-		close(ti->host_fd);
+		host_memory_close(ti->host_fd);
 	if (ti->host_fd_ro >= 0)
 		close(ti->host_fd_ro);
 }

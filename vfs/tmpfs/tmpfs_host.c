@@ -16,6 +16,7 @@
 #include "abi/base/cleanup.h"
 #include "abi/base/log.h"
 #include "vfs/host_fd.h"
+#include "vfs/host_memory.h"
 #include "vfs/tmpfs/page_pool.h"
 #include "vfs/tmpfs/tmpfs_impl.h"
 #include "vfs/uio.h"
@@ -79,6 +80,7 @@ int tmpfs_host_convert(struct tmpfs_inode *ti)
 		return -errno;
 	tmpfs_uncharge(ti->t, page_map_remove(&ti->pages, 0, UINT64_MAX));
 	ti->host_fd = steal_fd(&fd);
+	host_memory_add(ti->host_fd);
 	tmpfs_host_account(ti);
 	return 0;
 }
