@@ -38,22 +38,48 @@ static int sigaction(struct known *k, uint64_t *regs)
 	return 1;
 }
 
+static struct known_open *find(struct known *k, uint32_t fd, uint32_t what)
+{
+	for (unsigned i = 0; i < KNOWN_OPENS; i++)
+		if (k->open[i].fd1 == fd + 1 && fd + 1 && k->open[i].has & what)
+			return &k->open[i];
+	return 0;
+}
+
+static int stat_holds(const struct known_open *o)
+{
+	return o->has & KNOWN_STAT &&
+	       changes_hold((const struct answers *)STUB_PATHS, o->of, o->changed);
+}
+
 static int fstat(struct known *k, uint64_t *regs, uint64_t dst)
 {
-	uint32_t fd1 = (uint32_t)regs[REG_RDI] + 1;
+	struct known_open *o = find(k, regs[REG_RDI], KNOWN_STAT);
 
-	for (unsigned i = 0; i < KNOWN_OPENS; i++) {
-		struct known_open *o = &k->open[i];
+	if (!o || !stat_holds(o) || !put(dst, o->stat, sizeof(o->stat)))
+		return 0;
+	regs[REG_RAX] = 0;
+	return 1;
+}
 
-		if (o->fd1 != fd1 || !fd1)
-			continue;
-		if (!changes_hold((const struct answers *)STUB_PATHS, o->of, o->changed) ||
-		    !put(dst, o->stat, sizeof(o->stat)))
-			return 0;
-		regs[REG_RAX] = 0;
-		return 1;
-	}
-	return 0;
+/* What is out of the ordinary goes to the sentry. */
+static int lseek(struct known *k, uint64_t *regs)
+{
+	struct known_open *o = find(k, regs[REG_RDI], KNOWN_POS);
+	int64_t off = regs[REG_RSI], base = 0;
+	uint32_t whence = regs[REG_RDX];
+
+	if (!o || whence > 2 || (whence == 2 && !stat_holds(o)))
+		return 0;
+	if (whence)
+		base = whence == 1 ? o->pos : o->stat[KNOWN_STAT_SIZE];
+	if (off < -KNOWN_POS_MAX || off > KNOWN_POS_MAX || base < 0 || base > KNOWN_POS_MAX ||
+	    base + off < 0 || base + off > KNOWN_POS_MAX)
+		return 0;
+	o->pos = base + off;
+	k->moved |= 1U << (o - k->open);
+	regs[REG_RAX] = base + off;
+	return 1;
 }
 
 /* fstat(3) of the C library: no path, AT_EMPTY_PATH. */
@@ -74,6 +100,8 @@ int stub_answer_known(struct slot *s, uint64_t *regs)
 		return sigaction(k, regs);
 	case __NR_fstat:
 		return fstat(k, regs, regs[REG_RSI]);
+	case __NR_lseek:
+		return lseek(k, regs);
 	case __NR_newfstatat:
 		return newfstatat(k, regs);
 	}

@@ -26,19 +26,24 @@ struct known_action {
 #define KNOWN_SET_NEVER                                                                            \
 	(KNOWN_UNBLOCKABLE | KNOWN_BIT(17) | KNOWN_BIT(18) | KNOWN_BIT(23) | KNOWN_BIT(28))
 
-/* What fstat(2) says of a file that the thread has opened lately; as long as the counters of changes
- * (answers.h) say that it has not changed. */
+/* A regular file that the thread has opened lately: its position, if nobody shares it, which lseek(2) only has to
+ * note; and what fstat(2) says, as long as the counters of changes (answers.h) say that it has not changed. */
 #define KNOWN_OPENS 4
+#define KNOWN_POS_MAX (1L << 40)
+enum { KNOWN_STAT = 1, KNOWN_POS = 2 };
 struct known_open {
 	uint32_t fd1; /* the descriptor + 1, or 0 */
-	uint32_t of;
+	uint32_t has; /* which of these */
+	uint64_t pos;
 	uint64_t changed;
+	uint32_t of, pad;
 	uint64_t stat[18]; /* struct stat */
 };
+#define KNOWN_STAT_SIZE 6 /* st_size */
 
 struct known {
 	uint32_t actions; /* 1: those below are what the sentry has */
-	uint32_t pad;
+	uint32_t moved;	  /* by the stub: a bit for each of `open` */
 	uint64_t replaced; /* by the stub: a bit for each of them */
 	struct known_open open[KNOWN_OPENS];
 	struct known_action action[KNOWN_SIGNALS];
@@ -47,5 +52,5 @@ struct known {
 /* A call that may be answered so. */
 static inline int known_may_answer(uint64_t nr)
 {
-	return nr == 5 || nr == 13 || nr == 262; /* fstat rt_sigaction newfstatat */
+	return nr == 5 || nr == 8 || nr == 13 || nr == 262; /* fstat lseek rt_sigaction newfstatat */
 }

@@ -142,7 +142,7 @@ static void exec_commit(struct task *t, struct exec_image *img, struct cred *c, 
 			bool readable, struct sighand *fresh)
 {
 	known_actions_end(t);
-	t->opens_told = false;
+	known_opens_end(t);
 	address_space_switch(t, img);
 	cred_commit(t, c, secure, readable);
 	signals_reset(t, fresh);

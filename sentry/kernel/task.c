@@ -16,6 +16,7 @@
 #include "abi/base/log.h"
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/fs_context.h"
+#include "sentry/kernel/known.h"
 #include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/restart.h"
 #include "sentry/kernel/seccomp.h"
@@ -278,6 +279,7 @@ static int64_t event_handle(struct task *t, const struct pf_event *ev)
 {
 	int64_t result;
 
+	known_opens_hear(t);
 	if (ev->kind != PF_LATE_FAULT && ev->kind != PF_INTERRUPT)
 		t->late_frame = t->fetch.active = false;
 	switch (ev->kind) {
@@ -298,6 +300,7 @@ static int64_t event_handle(struct task *t, const struct pf_event *ev)
 		patch_stopped(t, ev);
 		break;
 	case PF_LATE_FAULT:
+		known_opens_end(t); /* a position may go back */
 		return late_fault(t);
 	case PF_DEAD:
 		stub_died(t);

@@ -168,7 +168,7 @@ struct task {
 	/* known.c; owner */
 	bool actions_told;
 	uint8_t action_calls;
-	bool opens_told;
+	_Atomic bool opens_told; /* also read by others, who hold pt_lock */
 	uint8_t open_turn;
 	int open_fds[4]; /* -1: none */
 

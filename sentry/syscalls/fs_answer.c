@@ -117,16 +117,16 @@ static void opened(struct task *t, int fd, uint64_t flags)
 	AUTO(file) struct file *f = NULL;
 	struct linux_stat st;
 	struct vfs_attr a;
+	bool fixed;
 
 	if (flags & (O_CREAT | LINUX_O_TMPFILE_BIT | O_PATH) || walk_seen.walks != 1 || !walk_seen.pure ||
 	    fdtable_is_shared(t->files) || fdtable_get(t->files, fd, &f) < 0)
 		return;
-	if (!f->inode->fs->attr_fixed && !f->inode->fs->depth)
-		return;
-	if (vfs_getattr(&f->path, &a) < 0 || !a.fixed)
-		return;
-	stat_of_attr(&a, &st);
-	known_open_tell(t, fd, &st, walk_seen.of, changed_before(walk_seen.of));
+	fixed = (f->inode->fs->attr_fixed || f->inode->fs->depth) &&
+		vfs_getattr(&f->path, &a) == 0 && a.fixed;
+	if (fixed)
+		stat_of_attr(&a, &st);
+	known_open_tell(t, fd, f, fixed ? &st : NULL, walk_seen.of, changed_before(walk_seen.of));
 }
 
 void fs_answer_end(struct task *t, uint64_t nr, const uint64_t args[6], int64_t result)

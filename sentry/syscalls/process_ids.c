@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include "sentry/kernel/fdtable.h"
+#include "sentry/kernel/known.h"
 #include "sentry/kernel/session.h"
 #include "sentry/kernel/task_impl.h"
 #include "sentry/syscalls/syscalls.h"
@@ -162,8 +163,10 @@ int64_t sys_pidfd_getfd(struct task *t, int pidfd, int targetfd, unsigned int fl
 	AUTO(thread_group) struct thread_group *tg = NULL;
 	AUTO(file) struct file *f = NULL;
 	struct fdtable *files = NULL;
-	struct task *target;
+	AUTO(task) struct task *target = NULL;
 	struct file *got;
+	struct task *o;
+	uint64_t pos;
 	int err;
 
 	if (flags)
@@ -175,18 +178,21 @@ int64_t sys_pidfd_getfd(struct task *t, int pidfd, int targetfd, unsigned int fl
 		return err;
 	{
 		AUTO_LOCK(&kernel->tasks_lock);
-		target = tg->leader ? list_first(&tg->tasks, struct task, tg_node) : NULL;
-		if (!target || !target->files)
+		o = tg->leader ? list_first(&tg->tasks, struct task, tg_node) : NULL;
+		if (!o || !o->files)
 			return -ESRCH;
-		err = task_may_access(t, target);
+		err = task_may_access(t, o);
 		if (err < 0)
 			return err;
-		files = fdtable_ref(target->files);
+		files = fdtable_ref(o->files);
+		target = task_get(o);
 	}
 	err = fdtable_get_path(files, targetfd, &got);
 	fdtable_put(files);
 	if (err < 0)
 		return err;
+	if (known_open_pos(target, targetfd, true, &pos))
+		file_seek(got, (int64_t)pos, SEEK_SET);
 	err = fdtable_install(t->files, got, 0, true, task_rlimit(t, RLIMIT_NOFILE));
 	if (err < 0)
 		file_put(got);

@@ -10,6 +10,7 @@
 #include "sentry/kernel/fdtable.h"
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/known.h"
 #include "sentry/kernel/task.h"
 #include "vfs/dirent.h"
 #include "vfs/file.h"
@@ -87,11 +88,14 @@ static int fdinfo_show(struct text *t, const struct synth_ctx *c)
 {
 	char extra[4096];
 	struct file *f;
+	uint64_t pos;
 	int n, r = ctx_file(c, &f);
 
 	if (r)
 		return r;
-	text_printf(t, "pos:\t%lu\nflags:\t0%o\nmnt_id:\t%d\nino:\t%lu\n", file_pos(f),
+	if (!known_open_pos(c->task, (int)c->number, false, &pos))
+		pos = file_pos(f);
+	text_printf(t, "pos:\t%lu\nflags:\t0%o\nmnt_id:\t%d\nino:\t%lu\n", pos,
 		    (unsigned)f->flags, f->path.mount ? f->path.mount->id : 0, f->inode->ino);
 	n = f->ops && f->ops->show_fdinfo ? f->ops->show_fdinfo(f, extra, sizeof(extra)) : 0;
 	if (n > 0)
