@@ -93,6 +93,8 @@ static ssize_t zero_guest_partial(struct task *t, struct gptr dst, size_t n)
 		size_t part = n - done < sizeof(zeros) ? n - done : sizeof(zeros);
 		ssize_t r = part;
 
+		if (done && task_killed())
+			return (ssize_t)done;
 		if (!late_zero(t, gptr_add(dst, done), part))
 			r = copy_loop(t->mm, t, dst.v + done, NULL, zeros, part);
 		if (r > 0)
@@ -243,6 +245,9 @@ static struct guest_uio *guest_uio_of(struct uio *u)
 	return container_of(u, struct guest_uio, u);
 }
 
+/* Files move much in pieces of some such size: who has been killed meanwhile ends between two of them. */
+#define KILLED_LOOK 65536
+
 /* Moves n bytes at the cursor, piece by piece: into the guest (src; NULL: zeros), or out of it (dst). */
 static ssize_t guest_uio_move(struct uio *u, void *dst, const void *src, size_t n)
 {
@@ -251,6 +256,8 @@ static ssize_t guest_uio_move(struct uio *u, void *dst, const void *src, size_t 
 
 	if (n > u->resid)
 		n = u->resid;
+	if (n > KILLED_LOOK && task_killed())
+		return -EFAULT;
 	while (done < n) {
 		const struct guest_iov *v = &g->iov[g->index];
 		struct gptr at = gptr_add(v->base, g->offset);
