@@ -196,10 +196,10 @@ int64_t file_seek(struct file *f, int64_t off, int whence)
 
 	if (f->mode & FILE_PATH)
 		return -EBADF;
-	if (!f->ops->seek && !(f->mode & FILE_SEEKABLE))
-		return -ESPIPE;
 	if (whence < SEEK_SET || whence > SEEK_HOLE)
 		return -EINVAL;
+	if (!f->ops->seek && !(f->mode & FILE_SEEKABLE))
+		return -ESPIPE;
 	AUTO_LOCK(&f->pos_lock);
 	r = f->ops->seek ? f->ops->seek(f, off, whence) : seek_generic(f, off, whence);
 	if (r >= 0)
@@ -284,7 +284,7 @@ int file_fallocate(struct file *f, int mode, uint64_t off, uint64_t len)
 	uint32_t type = inode_type(f->inode);
 	int r;
 
-	if (!(f->mode & FILE_WRITE) || f->mode & FILE_PATH)
+	if (f->mode & FILE_PATH)
 		return -EBADF;
 	if ((int64_t)off < 0 || (int64_t)len <= 0)
 		return -EINVAL;
@@ -295,6 +295,8 @@ int file_fallocate(struct file *f, int mode, uint64_t off, uint64_t len)
 		return -EOPNOTSUPP;
 	if (mode & FALLOC_FL_PUNCH_HOLE && !(mode & FALLOC_FL_KEEP_SIZE))
 		return -EOPNOTSUPP;
+	if (!(f->mode & FILE_WRITE))
+		return -EBADF;
 	if (type == S_IFIFO)
 		return -ESPIPE;
 	if (type == S_IFDIR)

@@ -9,6 +9,8 @@
 #include "abi/linux/fcntl.h"
 #include "sentry/ipc/fd_publish.h"
 #include "sentry/ipc/pipe.h"
+#include "sentry/kernel/kernel.h"
+#include "sentry/kernel/session.h"
 #include "sentry/mm/usercopy.h"
 #include "sentry/syscalls/fs_lock.h"
 #include "sentry/syscalls/syscalls.h"
@@ -76,6 +78,11 @@ static int64_t set_owner(struct file *f, int type, int id)
 		if (id == INT32_MIN)
 			return -EINVAL;
 		id = -id;
+	}
+	if (id) {
+		AUTO_LOCK(&kernel->tasks_lock);
+		if (!task_lookup_locked(id) && !pgrp_lookup_locked(id))
+			return -ESRCH;
 	}
 	f->owner_type = type;
 	atomic_store(&f->owner_pid, id);

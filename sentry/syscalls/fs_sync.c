@@ -58,11 +58,13 @@ int64_t sys_sync_file_range(struct task *t, int fd, int64_t offset, int64_t nbyt
 	struct file *f;
 	int64_t r;
 
-	if (flags & ~7u || offset < 0 || nbytes < 0 || offset > INT64_MAX - nbytes)
-		return -EINVAL;
 	r = fdtable_get(t->files, fd, &f);
 	if (r < 0)
 		return r;
+	if (flags & ~7u || offset < 0 || nbytes < 0 || offset > INT64_MAX - nbytes) {
+		file_put(f);
+		return -EINVAL;
+	}
 	switch (inode_type(f->inode)) {
 	case S_IFREG:
 		r = flags ? file_fsync(f, true) : 0;

@@ -3,10 +3,12 @@
  * a caller; who has it gets what a kernel without the subsystem says. */
 #include <errno.h>
 #include <linux/capability.h>
+#include <time.h>
 
 #include "sentry/kernel/task.h"
 #include "sentry/mm/usercopy.h"
 #include "sentry/syscalls/syscalls.h"
+#include "sentry/time/clock.h"
 
 static int64_t refuse(struct task *t, int cap, int64_t privileged)
 {
@@ -17,12 +19,26 @@ static int64_t refuse(struct task *t, int cap, int64_t privileged)
 
 int64_t sys_settimeofday(struct task *t, struct gptr tv, struct gptr tz)
 {
+	int64_t v[2];
+
+	if (!gptr_null(tv)) {
+		if (copy_from_guest(t, v, tv, sizeof(v)))
+			return -EFAULT;
+		if (v[0] < 0 || v[1] < 0 || v[1] >= 1000000)
+			return -EINVAL;
+	}
 	return -EPERM;
 }
 
 int64_t sys_clock_settime(struct task *t, int clock, struct gptr ts)
 {
-	return -EPERM;
+	uint64_t ns;
+	int err;
+
+	if (clock != CLOCK_REALTIME && (clock >= 0 || clock_read(t, clock, &ns)))
+		return -EINVAL;
+	err = get_guest_timespec(t, ts, &ns);
+	return err ? err : -EPERM;
 }
 
 int64_t sys_swapon(struct task *t, struct gptr path, int flags)

@@ -163,11 +163,28 @@ int64_t sys_sched_getparam(struct task *t, int pid, struct gptr param)
 	return put_guest_u32(t, param, (uint32_t)priority);
 }
 
+/* What only newer kernels know must not be asked for: -E2BIG. */
+static int rest_check(struct task *t, struct gptr attr, uint32_t size)
+{
+	uint8_t rest[GUEST_PAGE_SIZE];
+	uint32_t known = sizeof(struct linux_sched_attr);
+
+	if (size <= known)
+		return 0;
+	if (copy_from_guest(t, rest, gptr_add(attr, known), size - known))
+		return -EFAULT;
+	for (uint32_t i = 0; i < size - known; i++)
+		if (rest[i])
+			return -E2BIG;
+	return 0;
+}
+
 int64_t sys_sched_setattr(struct task *t, int pid, struct gptr attr, unsigned int flags)
 {
 	struct linux_sched_attr a = {0};
 	struct policy_wish w;
 	uint32_t size;
+	int err;
 
 	if (gptr_null(attr) || pid < 0 || flags)
 		return -EINVAL;
@@ -181,6 +198,12 @@ int64_t sys_sched_setattr(struct task *t, int pid, struct gptr attr, unsigned in
 	}
 	if (copy_from_guest(t, &a, attr, size < sizeof(a) ? size : sizeof(a)))
 		return -EFAULT;
+	err = rest_check(t, attr, size);
+	if (err) {
+		if (err == -E2BIG)
+			put_guest_u32(t, attr, sizeof(a));
+		return err;
+	}
 	if (a.sched_flags & ~FLAGS_KNOWN || a.sched_policy == POLICY_DEADLINE)
 		return -EINVAL;
 	w = (struct policy_wish){.policy = (int)a.sched_policy,
