@@ -645,6 +645,9 @@ static int local_shutdown(struct socket *sk, int how)
 
 	if (s->fam->inet && s->state != LSOCK_CONNECTED && s->state != LSOCK_LISTENING)
 		return -ENOTCONN;
+	/* Nobody is accepted any more, and who waited for it is cut off. */
+	if (s->fam->inet && s->state == LSOCK_LISTENING && how != SHUT_WR)
+		return stream_disconnect(s);
 	{
 		AUTO_LOCK(&s->mu);
 		if (lsock_connects(s)) {

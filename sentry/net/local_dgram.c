@@ -14,12 +14,14 @@
 
 #include "sentry/kernel/task.h"
 #include "sentry/net/local.h"
+#include "sentry/net/socket_impl.h"
 #include "sentry/time/clock.h"
 #include "vfs/uio.h"
 
 #define QUEUE_MAX 10	      /* messages; net.unix.max_dgram_qlen */
 #define CHARGE_OVERHEAD 256u  /* what a message costs beside its bytes */
 #define UDP_PAYLOAD_MAX 65507u
+#define UDP6_PAYLOAD_MAX 65527u
 
 /* Who is connected to whom: senders lists, and peers of datagram sockets. */
 static struct mutex link_lock = MUTEX_INIT(LOCK_SOCKET_LINK);
@@ -167,7 +169,7 @@ static int size_check(struct lsock *s, const struct sock_msg *m)
 
 	max = max > 32 ? max - 32 : 0;
 	if (s->fam->inet)
-		max = UDP_PAYLOAD_MAX;
+		max = s->sk.domain == AF_INET6 ? UDP6_PAYLOAD_MAX : UDP_PAYLOAD_MAX;
 	if (len > max)
 		return -EMSGSIZE;
 	return busy && busy + len > atomic_load(&s->sk.sndbuf) ? -EAGAIN : 0;
@@ -327,6 +329,12 @@ static struct lmsg *msg_find(struct lsock *s, bool peek, uint32_t *skip)
 	return NULL;
 }
 
+/* Who doesn't wait for a datagram is not told that none can come. */
+static bool hides_end(const struct lsock *s, const struct sock_msg *m)
+{
+	return s->sk.type == SOCK_DGRAM && s->sk.file && file_nonblock(s->sk.file, m->flags);
+}
+
 /* Takes the first message off, or with MSG_PEEK finds the one to look at. */
 static int take_locked(struct lsock *s, struct sock_msg *m, bool locked, bool *retry,
 		       struct lmsg **out, uint32_t *skip)
@@ -340,7 +348,7 @@ static int take_locked(struct lsock *s, struct sock_msg *m, bool locked, bool *r
 			return err;
 		if (s->sk.type == SOCK_SEQPACKET && s->state != LSOCK_CONNECTED)
 			return -ENOTCONN;
-		return s->shut & LSOCK_SHUT_RD ? 0 : -EAGAIN;
+		return s->shut & LSOCK_SHUT_RD && !hides_end(s, m) ? 0 : -EAGAIN;
 	}
 	if (msg->scm.rights && !locked) {
 		*retry = true;
@@ -418,7 +426,7 @@ ssize_t lsock_dgram_recv(struct lsock *s, struct sock_msg *m)
 	uint32_t skip, n;
 	ssize_t r;
 
-	if (m->flags & MSG_OOB)
+	if (m->flags & MSG_OOB && !s->fam->inet)
 		return -EOPNOTSUPP;
 	do {
 		bool locked = retry || atomic_load(&s->rx_rights);

@@ -127,16 +127,18 @@ ssize_t lsock_stream_send(struct lsock *s, struct sock_msg *m)
 	struct lsock *to = lsock_stream_peer(s);
 	ssize_t r;
 
+	if (m->name.len && !s->fam->inet)
+		return to ? -EISCONN : -EOPNOTSUPP;
+	if (!to && !s->fam->inet)
+		return -ENOTCONN;
 	if (s->shut & LSOCK_SHUT_WR) {
 		r = s->fam->inet ? socket_take_error(&s->sk) : 0;
 		return r ? r : -EPIPE;
 	}
 	if (!to) {
-		r = s->fam->inet ? socket_take_error(&s->sk) : 0;
-		return r ? r : s->fam->inet ? -EPIPE : -ENOTCONN;
+		r = socket_take_error(&s->sk);
+		return r ? r : -EPIPE;
 	}
-	if (m->name.len && !s->fam->inet)
-		return -EISCONN;
 	if (!m->data->resid)
 		return 0;
 	if (m->scm.rights) {

@@ -487,6 +487,51 @@ static void accepted_is_connected(void)
 	close(early_listener);
 }
 
+/* shutdown(2) of a listener: waiting connections are cut, accept(2) ends, listen(2) begins anew. */
+static void *accept_until_shut(void *l)
+{
+	CHECK_ERR(accept(*(int *)l, NULL, NULL), EINVAL);
+	return NULL;
+}
+
+static void listener_shut(void)
+{
+	struct sockaddr_in a;
+	char buf[8];
+	int l = tcp_listener(&a), c = socket(AF_INET, SOCK_STREAM, 0);
+	pthread_t t;
+
+	CHECK_EQ(connect(c, (void *)&a, sizeof(a)), 0);
+	CHECK_EQ(shutdown(l, SHUT_RD), 0);
+	CHECK_EQ(ready(l, POLLIN | POLLOUT), POLLOUT | POLLHUP);
+	CHECK_ERR(accept(l, NULL, NULL), EINVAL);
+	CHECK_ERR(read(c, buf, 1), ECONNRESET);
+	close(c);
+	c = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK_ERR(connect(c, (void *)&a, sizeof(a)), ECONNREFUSED);
+	close(c);
+	CHECK_EQ(listen(l, 3), 0);
+	pthread_create(&t, NULL, accept_until_shut, &l);
+	usleep(20000);
+	CHECK_EQ(shutdown(l, SHUT_RDWR), 0);
+	pthread_join(t, NULL);
+	close(l);
+}
+
+/* Who doesn't wait for a datagram is not told that none can come. */
+static void udp_shut(void)
+{
+	struct sockaddr_in a = v4("127.0.0.1", 9);
+	int u = socket(AF_INET, SOCK_DGRAM, 0);
+	char buf[8];
+
+	CHECK_EQ(connect(u, (void *)&a, sizeof(a)), 0);
+	CHECK_EQ(shutdown(u, SHUT_RD), 0);
+	CHECK_ERR(recv(u, buf, 8, MSG_DONTWAIT), EAGAIN);
+	CHECK_EQ(recv(u, buf, 8, 0), 0);
+	close(u);
+}
+
 /* ---- who may share a port --------------------------------------------------------------------------- */
 
 /* How the second fares: what bind(2) and listen(2) say. */
@@ -556,6 +601,8 @@ int main(void)
 	disconnect();
 	disconnect_under_fire();
 	accepted_is_connected();
+	listener_shut();
+	udp_shut();
 	shared_ports();
 	return check_status();
 }
