@@ -331,7 +331,7 @@ stuck_test() { # stuck_test NAME STATUS SIGNAL ARG...: stops the gofer, sends SI
 	pid=$(cat /proc/$outer/task/*/children)
 	for p in $(tree "${pid% }"); do [ "$(cat /proc/"$p"/comm)" = gofer ] && gofer=$p; done
 	kill -STOP "$gofer"
-	sleep 1
+	sleep 2
 	# shellcheck disable=SC2086 # one number
 	[ -z "$signal" ] || kill "-$signal" $pid
 	wait $outer || st=$?
@@ -347,15 +347,15 @@ stuck_test() { # stuck_test NAME STATUS SIGNAL ARG...: stops the gofer, sends SI
 		kill -9 "$gofer" 2>/dev/null
 	fi
 }
-asks="import os, time; print('ready', flush=True); time.sleep(0.5); os.stat('/usr/share/doc/no-such')"
+asks="import os, time; print('ready', flush=True); time.sleep(1.5); os.stat('/usr/share/doc/no-such')"
 stuck_test stuck-gofer-sigterm 143 TERM python3 -c "$asks"
-stuck_test stuck-gofer-timeout 124 '' --timeout 2s python3 -c "$asks"
+stuck_test stuck-gofer-timeout 124 '' --timeout 3s python3 -c "$asks"
 stuck_test stuck-gofer-guest-kills 7 '' python3 -c "
 import os, signal, time
 pid = os.fork()
 if pid == 0:
 	$asks
-time.sleep(1); os.kill(pid, 9); os._exit(7 if os.waitpid(pid, 0)[1] == 9 else 8)"
+time.sleep(2.5); os.kill(pid, 9); os._exit(7 if os.waitpid(pid, 0)[1] == 9 else 8)"
 
 # Likewise an overlay's lock of one file, held while it is copied up.
 echo lower >"$dir/vol/lower"
