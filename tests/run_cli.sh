@@ -212,6 +212,7 @@ check host-nofile-low-many-files 0 "$(cat /usr/include/*.h | cksum)" '' sh -c "u
 
 run hostname-resolves 0 '127.0.0.1' '' sh -c 'getent hosts $(hostname) | cut -d" " -f1'
 run hostname-given-resolves 0 '127.0.0.1' '' --hostname some-box sh -c 'getent hosts some-box | cut -d" " -f1'
+run hostname-in-file 0 'some-box' '' --hostname some-box cat /etc/hostname
 run hosts-of-host-too 0 '' '' -v /etc/hosts:/host-hosts:ro sh -c 'grep -Fvxf /etc/hosts /host-hosts; ls -ln /etc/hosts | grep -qE "^-rw-r--r-- +1 0 0" && { [ $(id -u) != 0 ] || echo x >>/etc/hosts; }'
 
 # ---- standard streams that are files: their offset is the host's, shared with whoever else has them

@@ -28,7 +28,7 @@ struct boot_node {
 	bool readonly;
 	bool overlay;	 /* BOOT_9P: a writable memory overlay on top */
 	bool shared;	 /* BOOT_9P: others may change it: revalidate */
-	char *hosts;	 /* BOOT_9P with an overlay: the text of a file `hosts` in it; owned, may be NULL */
+	char *hosts, *hostname; /* BOOT_9P with an overlay: the texts of files of that name in it; owned, may be NULL */
 	bool is_file;	 /* BOOT_9P: one file, not a directory */
 	bool if_empty;	 /* BOOT_TMPFS: only if the directory is missing or empty */
 };

@@ -70,8 +70,14 @@ static int put_file(struct builder *b, struct fs *fs, const char *name, char *te
 	return n < 0 ? (int)n : 0;
 }
 
+static void put_own(struct builder *b, struct fs *upper, const char *name, char *text)
+{
+	if (text && put_file(b, upper, name, text))
+		log_debug("no /etc/%s of our own", name);
+}
+
 /* A memory overlay whose upper root looks like the lower one. */
-static int wrap_overlay(struct builder *b, struct fs *lower, char *hosts, struct fs **out)
+static int wrap_overlay(struct builder *b, struct fs *lower, const struct boot_node *n, struct fs **out)
 {
 	struct vfs_attr attr;
 	struct fs *upper;
@@ -85,8 +91,8 @@ static int wrap_overlay(struct builder *b, struct fs *lower, char *hosts, struct
 	r = tmpfs_new(options, b->cred, &upper);
 	if (r)
 		return r;
-	if (hosts && put_file(b, upper, "hosts", hosts))
-		log_debug("no /etc/hosts of our own");
+	put_own(b, upper, "hosts", n->hosts);
+	put_own(b, upper, "hostname", n->hostname);
 	r = overlay_new(upper->root, &lower->root, 1, b->cred, out);
 	fs_put(upper);
 	return r;
@@ -116,7 +122,7 @@ static int open_9p(struct builder *b, const struct boot_node *n, bool is_root, s
 	if (r)
 		return r;
 	if (n->overlay || (is_root && n->readonly)) {
-		r = wrap_overlay(b, fs, n->hosts, out);
+		r = wrap_overlay(b, fs, n, out);
 		fs_put(fs);
 		return r;
 	}

@@ -120,6 +120,13 @@ static char *hosts_text(const char *hostname)
 	return out;
 }
 
+static void own_names(struct boot_node *etc, const char *hostname)
+{
+	etc->hosts = hosts_text(hostname);
+	if (asprintf(&etc->hostname, "%s\n", hostname) < 0)
+		etc->hostname = NULL;
+}
+
 static int add_system_dir(struct view *v, const struct exec_options *o, const char *dir)
 {
 	char link[PATH_MAX];
@@ -143,7 +150,7 @@ static int add_system_dir(struct view *v, const struct exec_options *o, const ch
 	n->overlay = !o->read_only && o->overlay == OVERLAY_MEMORY;
 	n->readonly = !n->overlay;
 	if (n->overlay && !strcmp(dir, "/etc"))
-		n->hosts = hosts_text(o->hostname ? o->hostname : DEFAULT_HOSTNAME);
+		own_names(n, o->hostname ? o->hostname : DEFAULT_HOSTNAME);
 	return 0;
 }
 
@@ -302,6 +309,7 @@ void view_free(struct view *v)
 		free(v->nodes[i].options);
 		free(v->nodes[i].source);
 		free(v->nodes[i].hosts);
+		free(v->nodes[i].hostname);
 		if (v->nodes[i].sock >= 0)
 			close(v->nodes[i].sock);
 	}
