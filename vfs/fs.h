@@ -51,8 +51,8 @@ struct fs {
 	bool no_dcache;	     /* never cache names, positive or negative (proc) */
 	bool no_negative;    /* do not cache negative entries */
 	bool readonly;	     /* refuses writes whatever the mount says */
-	bool lower;	     /* below an overlay: its dir_locks rank as LOCK_INODE_DIR_LOWER; set
-			      * before its first inode is made */
+	bool lower;	     /* below an overlay: its dir_locks rank as LOCK_INODE_DIR_LOWER, those of
+			      * inodes that are older than this from when they are locked next */
 	bool attr_fixed;     /* nobody writes here: attributes and sizes stay what they are */
 	unsigned changes;    /* which counter of vfs/changes.h */
 	int depth;	     /* overlay nesting; at most 4 */

@@ -64,8 +64,16 @@ void inode_set_owner(struct inode *i, uint32_t uid, uint32_t gid)
 	atomic_store_explicit(&i->uid, uid, memory_order_release);
 }
 
+void inode_rank_as_layer(struct inode *dir)
+{
+	if (dir->dir_lock.rank != LOCK_INODE_DIR_LOWER)
+		dir->dir_lock.rank = LOCK_INODE_DIR_LOWER;
+}
+
 int inode_dir_lock(struct inode *dir, bool write, bool nested)
 {
+	if (dir->fs->lower)
+		inode_rank_as_layer(dir);
 	return rwlock_take_unless(&dir->dir_lock, write, nested, vfs_killed);
 }
 

@@ -19,6 +19,9 @@ int sticky_check(struct inode *dir, struct inode *child, const struct cred *cred
 /* dir_lock, for a change or a look. File systems keep it while they wait for a peer, which may never answer:
  * -EINTR, the calling task has been killed meanwhile. nested: another directory's is held. */
 int inode_dir_lock(struct inode *dir, bool write, bool nested);
+/* Inodes made before their file system became a layer of an overlay rank as any other's: to be corrected before they
+ * are locked. */
+void inode_rank_as_layer(struct inode *dir);
 /* Write and search permission on a directory, and the directory not deleted; dir_lock held. */
 int may_create(const struct path *dir, const struct cred *cred);
 int may_delete(const struct path *dir, struct dirent *victim, const struct cred *cred, bool isdir);

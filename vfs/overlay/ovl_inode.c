@@ -8,6 +8,7 @@
 #include "vfs/file.h"
 #include "vfs/overlay/overlay_impl.h"
 #include "vfs/vfs.h"
+#include "vfs/vfs_impl.h"
 
 /* ---- identity ------------------------------------------------------------------------------ */
 
@@ -204,13 +205,6 @@ static int insert_locked(struct overlay *o, struct ovl_inode *oi)
 	return 0;
 }
 
-/* Inodes made before their fs became a layer rank as any other's: corrected before we lock them. */
-static void rank_as_layer(struct inode *real)
-{
-	if (real && real->dir_lock.rank != LOCK_INODE_DIR_LOWER)
-		real->dir_lock.rank = LOCK_INODE_DIR_LOWER;
-}
-
 static struct ovl_inode *inode_alloc(struct overlay *o, struct inode *upper,
 				     struct ovl_lower *lowers, size_t n, uint64_t ino)
 {
@@ -225,9 +219,11 @@ static struct ovl_inode *inode_alloc(struct overlay *o, struct inode *upper,
 	atomic_init(&oi->upper, upper);
 	oi->lowers = lowers;
 	oi->nlowers = n;
-	rank_as_layer(upper);
+	if (upper)
+		inode_rank_as_layer(upper);
 	for (size_t i = 0; i < n; i++)
-		rank_as_layer(lowers[i].inode);
+		if (lowers[i].inode)
+			inode_rank_as_layer(lowers[i].inode);
 	ovl_refresh(oi);
 	return oi;
 }
