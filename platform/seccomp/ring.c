@@ -129,6 +129,7 @@ void ring_leave(struct pf_thread *t)
 	if (!t->regime.ring.on)
 		return;
 	ring_quit(t);
+	t->regime.left_ring = __rdtsc();
 	trial_pause(t->space->p, &t->regime.ring, __rdtsc(), RING_PAUSE_MAX_US);
 	if (t->pinned && atomic_load(&t->space->p->ring) >> 16)
 		thread_move_off(t, t->pinned_cpu);
@@ -238,6 +239,17 @@ void seccomp_will_block(struct pf_thread *t, const _Atomic uint32_t *word, uint3
 	regime_active(t, false);
 }
 
+/* Each of two that wait for each other is out of place without the other, and leaves soon: so whose pause is long
+ * comes along with whom has waited his out. */
+static bool may_enter(struct pf_thread *t, uint64_t now)
+{
+	struct platform *p = t->space->p;
+	struct regime *r = &t->regime;
+
+	return now >= r->ring.retry_at ||
+	       (atomic_load(&p->ring) >> 16 && now - r->left_ring > PAUSE_MIN_US * (uint64_t)p->tsc_per_us);
+}
+
 /* Before t's call goes on. */
 void seccomp_has_blocked(struct pf_thread *t)
 {
@@ -253,7 +265,7 @@ void seccomp_has_blocked(struct pf_thread *t)
 	if (now - r->blocked > RING_SHORT_US * (uint64_t)p->tsc_per_us || !p->cfg.spin_allowed)
 		ring_long_run(t);
 	else if (++r->blocks > (atomic_load(&p->ring) >> 16 ? RING_BLOCKS_MORE : RING_BLOCKS) &&
-		 now >= r->ring.retry_at && !computes(t, RING_SHARE_IN) &&
+		 may_enter(t, now) && !computes(t, RING_SHARE_IN) &&
 		 regime_may_yield(&p->ring_yields, now) &&
 		 !others_want_cpus(p, 1 + r->spin.on))
 		ring_enter(t, seccomp_thread_cpu(t));
