@@ -45,6 +45,7 @@
 #define CROWD_MAPS_TRIAL_US 10000 /* until the others have come along */
 #define CROWD_AWAY_US 1000    /* others had their turns */
 #define CROWD_TURN_US 8000    /* at least a time slice of the host's */
+#define CROWD_AGAIN_US 10000
 #define CROWD_PAUSE_MAX_US 250000
 #define CROWD_START 1000
 #define CROWD_MAX 2000
@@ -188,6 +189,7 @@ void crowd_leave(struct pf_thread *t)
 	crowd_quit(t);
 	caller_set(t, false);
 	t->regime.calls = 0;
+	t->regime.left_crowd = __rdtsc();
 	trial_pause(t->space->p, &t->regime.crowd, __rdtsc(), CROWD_PAUSE_MAX_US);
 	if (t->pinned)
 		thread_unpin(t);
@@ -256,10 +258,13 @@ static unsigned entry_percent(struct platform *p)
 	return 80 + 5 * (n < 40 ? n : 40);
 }
 
-/* Not after each other's pauses: mappers are better off together. */
+/* Not after each other's pauses, if that can be: they are better off together, mappers at once. */
 static bool may_enter(struct pf_thread *t, bool mapper, uint64_t now)
 {
-	return now >= t->regime.crowd.retry_at || (mapper && get(&t->space->p->crowd) >> 16);
+	struct platform *p = t->space->p;
+
+	return now >= t->regime.crowd.retry_at ||
+	       (get(&p->crowd) >> 16 && (mapper || longer_than(p, now - t->regime.left_crowd, CROWD_AGAIN_US)));
 }
 
 void crowd_consider(struct pf_thread *t, uint64_t now)

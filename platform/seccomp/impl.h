@@ -206,7 +206,7 @@ struct regime {
 	atomic_uint *counted; /* which of the platform's counters counts it, or NULL */
 	uint32_t quick;
 	uint32_t blocks; /* short waits in a row */
-	uint64_t left_ring; /* TSC */
+	uint64_t left_ring, left_crowd; /* TSC */
 	uint32_t calls;	 /* since the last wait */
 	uint64_t work;	 /* TSC cycles, of late: what a call and the run after it take */
 	uint64_t maps;	 /* and of that, the host's mapping calls */
